@@ -1,0 +1,3 @@
+//! The `countersign` binary: command line, configuration and wiring.
+
+fn main() {}

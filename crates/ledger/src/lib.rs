@@ -1,0 +1,1 @@
+//! A transparency log over bytes: tree, tiles, notes, checkpoints, proofs, cosignatures. Pure.

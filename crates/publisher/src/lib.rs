@@ -1,0 +1,1 @@
+//! Signs heads, serves tiles and checkpoints, gathers cosignatures, and makes `Cleared`.

@@ -1,0 +1,1 @@
+//! Frames, extents and their chain: the form of recorded traffic. Pure.

@@ -1,0 +1,3 @@
+//! The small offline verifier: reads a pack and a trust policy, and nothing else.
+
+fn main() {}
