@@ -1,0 +1,411 @@
+//! The state that a log's entries build, entity by entity. Only [`crate::apply::apply`] makes a next state.
+
+use crate::body::{EndCause, Granted, Recorded};
+use crate::bytes::Digest;
+use crate::id::{ActionId, BootId, EntryId, GrantId, IdentityId, RequestId, SessionId};
+use crate::name::{AccountName, NodeName, OrganisationName, ResourceName, WorkflowName};
+use crate::signature::Key;
+use crate::statement::{ActionClass, Enrolment, Genesis, Request, Resource, Role, Workflow};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Kinds of entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntityKind {
+    /// The environment itself; one per log.
+    Environment,
+    /// An organisation with roots.
+    Organisation,
+    /// An identity.
+    Identity,
+    /// A public key and whose it is.
+    Key,
+    /// A log-in proof that was used.
+    Proof,
+    /// A resource.
+    Resource,
+    /// A workflow.
+    Workflow,
+    /// A request.
+    Request,
+    /// A grant.
+    Grant,
+    /// A session.
+    Session,
+    /// A writing node.
+    Node,
+}
+
+impl EntityKind {
+    /// The word for it, as stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Environment => "environment",
+            Self::Organisation => "organisation",
+            Self::Identity => "identity",
+            Self::Key => "key",
+            Self::Proof => "proof",
+            Self::Resource => "resource",
+            Self::Workflow => "workflow",
+            Self::Request => "request",
+            Self::Grant => "grant",
+            Self::Session => "session",
+            Self::Node => "node",
+        }
+    }
+}
+
+/// Names one entity in one log.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntityKey {
+    /// What it is.
+    pub kind: EntityKind,
+    /// Its id or name.
+    pub id: String,
+}
+
+impl EntityKey {
+    /// The environment itself.
+    #[must_use]
+    pub fn environment() -> Self {
+        Self {
+            kind: EntityKind::Environment,
+            id: "self".into(),
+        }
+    }
+    /// An organisation.
+    #[must_use]
+    pub fn organisation(name: &OrganisationName) -> Self {
+        Self {
+            kind: EntityKind::Organisation,
+            id: name.to_string(),
+        }
+    }
+    /// An identity.
+    #[must_use]
+    pub fn identity(id: IdentityId) -> Self {
+        Self {
+            kind: EntityKind::Identity,
+            id: id.to_string(),
+        }
+    }
+    /// A key, by fingerprint.
+    #[must_use]
+    pub fn key(key: &Key) -> Self {
+        Self {
+            kind: EntityKind::Key,
+            id: key.fingerprint(),
+        }
+    }
+    /// A used log-in proof, by the digest of what was signed.
+    #[must_use]
+    pub fn proof(signed: Digest) -> Self {
+        Self {
+            kind: EntityKind::Proof,
+            id: signed.to_string(),
+        }
+    }
+    /// A resource.
+    #[must_use]
+    pub fn resource(name: &ResourceName) -> Self {
+        Self {
+            kind: EntityKind::Resource,
+            id: name.to_string(),
+        }
+    }
+    /// A workflow.
+    #[must_use]
+    pub fn workflow(name: &WorkflowName) -> Self {
+        Self {
+            kind: EntityKind::Workflow,
+            id: name.to_string(),
+        }
+    }
+    /// A request.
+    #[must_use]
+    pub fn request(id: RequestId) -> Self {
+        Self {
+            kind: EntityKind::Request,
+            id: id.to_string(),
+        }
+    }
+    /// A grant.
+    #[must_use]
+    pub fn grant(id: GrantId) -> Self {
+        Self {
+            kind: EntityKind::Grant,
+            id: id.to_string(),
+        }
+    }
+    /// A session.
+    #[must_use]
+    pub fn session(id: SessionId) -> Self {
+        Self {
+            kind: EntityKind::Session,
+            id: id.to_string(),
+        }
+    }
+    /// A writing node.
+    #[must_use]
+    pub fn node(name: &NodeName) -> Self {
+        Self {
+            kind: EntityKind::Node,
+            id: name.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for EntityKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.as_str(), self.id)
+    }
+}
+
+/// The state of one entity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Entity {
+    /// The environment itself.
+    Environment(Box<Genesis>),
+    /// An organisation.
+    Organisation(Organisation),
+    /// An identity.
+    Identity(Identity),
+    /// Whose key it is.
+    Key(IdentityId),
+    /// The session that used a log-in proof.
+    Proof(SessionId),
+    /// A resource.
+    Resource(ResourceState),
+    /// A workflow.
+    Workflow(Box<WorkflowState>),
+    /// A request.
+    Request(Box<RequestState>),
+    /// A grant.
+    Grant(Box<GrantState>),
+    /// A session.
+    Session(Box<SessionState>),
+    /// A writing node.
+    Node(NodeState),
+}
+
+/// An organisation and the roots under which its people are enrolled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Organisation {
+    /// Its name.
+    pub name: OrganisationName,
+    /// Its roots.
+    pub roots: Vec<Key>,
+    /// How many must sign.
+    pub threshold: u8,
+    /// Whether it owns the environment.
+    pub owner: bool,
+    /// In force from, Unix milliseconds.
+    pub from_ms: u64,
+    /// In force until; absent: without end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+}
+
+/// An identity as enrolled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// The statement in force.
+    pub enrolment: Enrolment,
+    /// Index of the entry that enrolled it first.
+    pub enrolled_at: u64,
+    /// Index of the entry that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<u64>,
+}
+
+impl Identity {
+    /// Whether it is in force and has `role`.
+    #[must_use]
+    pub fn may(&self, role: Role) -> bool {
+        self.disabled_at.is_none() && self.enrolment.roles.contains(&role)
+    }
+}
+
+/// A resource as registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceState {
+    /// The statement in force.
+    pub statement: Resource,
+    /// Its digest.
+    pub hash: Digest,
+    /// Index of the entry that set it.
+    pub set_at: u64,
+}
+
+/// A workflow as set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkflowState {
+    /// The statement in force.
+    pub statement: Workflow,
+    /// The policy version.
+    pub hash: Digest,
+    /// Index of the entry that set it.
+    pub set_at: u64,
+}
+
+/// Where a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestStatus {
+    /// Waiting for approvals.
+    Pending,
+    /// Refused.
+    Denied,
+    /// A grant was issued.
+    Granted(GrantId),
+}
+
+/// One approval on a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalState {
+    /// The entry.
+    pub entry: EntryId,
+    /// Its index.
+    pub index: u64,
+    /// Who.
+    pub approver: IdentityId,
+    /// For which organisation.
+    pub organisation: OrganisationName,
+    /// With which key.
+    pub key: Key,
+}
+
+/// A request and its approvals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestState {
+    /// What was asked.
+    pub statement: Request,
+    /// SHA-256 of the entry.
+    pub hash: Digest,
+    /// Its index.
+    pub made_at: u64,
+    /// When, by the writer's clock.
+    pub made_ms: u64,
+    /// Approvals so far.
+    pub approvals: Vec<ApprovalState>,
+    /// Where it stands.
+    pub status: RequestStatus,
+}
+
+/// A grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantState {
+    /// As issued.
+    pub granted: Granted,
+    /// Index of the entry that issued it.
+    pub issued_at: u64,
+    /// Withdrawn, by whom and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<RevokedState>,
+}
+
+/// A withdrawal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokedState {
+    /// Who.
+    pub by: IdentityId,
+    /// Index of the entry.
+    pub index: u64,
+    /// Its time, by the writer's clock.
+    pub time_ms: u64,
+}
+
+/// Where a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStatus {
+    /// It may be live.
+    Open,
+    /// It ended.
+    Ended(EndCause),
+    /// Its gateway died.
+    Lost,
+}
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionState {
+    /// The session.
+    pub session: SessionId,
+    /// The grant in use.
+    pub grant: GrantId,
+    /// Who.
+    pub identity: IdentityId,
+    /// Where.
+    pub resource: ResourceName,
+    /// As whom.
+    pub account: AccountName,
+    /// The node that runs it.
+    pub node: NodeName,
+    /// That node's start.
+    pub boot: BootId,
+    /// Index of the opening.
+    pub opened_at: u64,
+    /// Its time, by the writer's clock.
+    pub opened_ms: u64,
+    /// Latest end.
+    pub until_ms: u64,
+    /// Evidence level.
+    pub level: u8,
+    /// Where it stands.
+    pub status: SessionStatus,
+    /// Sequence of its latest entry.
+    pub seq: u64,
+    /// SHA-256 of its latest entry.
+    pub tip: Digest,
+    /// Its end was ordered; index of the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub killed_at: Option<u64>,
+    /// What is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Recorded>,
+    /// Actions under way.
+    pub live: BTreeMap<String, ActionClass>,
+    /// Actions begun.
+    pub actions: u64,
+    /// Actions refused.
+    pub refused: u64,
+    /// Gaps noted.
+    pub gaps: u64,
+    /// Index of the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<u64>,
+    /// Its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
+}
+
+impl SessionState {
+    /// Whether `action` is under way.
+    #[must_use]
+    pub fn has_live(&self, action: ActionId) -> bool {
+        self.live.contains_key(&action.to_string())
+    }
+}
+
+/// A writing node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeState {
+    /// Its present start.
+    pub boot: BootId,
+    /// Index of the entry that announced it.
+    pub started_at: u64,
+}
