@@ -1,0 +1,73 @@
+"""One table from the figures: rows are what was measured, columns the paths, and ratios stand beside absolute values."""
+
+import os
+import pathlib
+import platform
+import subprocess
+import time
+
+# figure, unit, where it is, and the budget: how the gateway's value may stand to which path's.
+ROWS = [
+    ("ssh host true, p50", "ms", ("connect", "p50_ms"), ("<=", 1.1, "direct")),
+    ("sessions, 8 at once", "/s", ("rate", "per_s"), (">=", 0.9, "direct")),
+    ("echo, p50", "µs", ("echo", "p50_us"), ("<=", 1.3, "ProxyJump")),
+    ("echo, p99", "µs", ("echo", "p99_us"), None),
+    ("proxy CPU per echo", "µs", ("echo", "proxy_cpu_us"), None),
+    ("download", "MiB/s", ("bulk", "down", "mib_per_s"), (">=", 0.9, "ProxyJump")),
+    ("  proxy CPU per GiB", "s", ("bulk", "down", "proxy_cpu_s_per_gib"), ("<=", 1.5, None)),
+    ("upload", "MiB/s", ("bulk", "up", "mib_per_s"), (">=", 0.9, "ProxyJump")),
+    ("  proxy CPU per GiB", "s", ("bulk", "up", "proxy_cpu_s_per_gib"), ("<=", 1.5, None)),
+    ("idle session, PSS", "KiB", ("idle", "pss_kib"), None),
+    ("idle session, RSS", "KiB", ("idle", "rss_kib"), ("<=", 300, None)),
+]
+
+
+def table(figures):
+    paths = figures["paths"]
+    gateways = paths[2:]
+    print(f"\n{'':<22}{'':>7}" + "".join(f"{name:>16}" for name in paths) + ("  budget" if gateways else ""))
+    for title, unit, where, budget in ROWS:
+        values = {name: dig(figures, where, name) for name in paths}
+        if all(value is None for value in values.values()):
+            continue
+        base = values["direct"]
+        cells = "".join(f"{cell(values[name], base, name):>16}" for name in paths)
+        print(f"{title:<22}{unit:>7}{cells}" + judged(values, budget, gateways))
+    if "sync" in figures:
+        print(f"fdatasync of one block: p50 {figures['sync']['p50_ms']} ms, p99 {figures['sync']['p99_ms']} ms")
+    print("ratios are to direct; one key exchange (curve25519-sha256) and one cipher (aes128-gcm) on every leg")
+
+
+def dig(figures, where, path):
+    found = figures.get(where[0], {}).get(path, {})
+    for key in where[1:]:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def cell(value, base, name):
+    if value is None or (name == "direct" and value == 0):
+        return "–"
+    return f"{value:g}" if name == "direct" or not base else f"{value:g} ({value / base:.2f})"
+
+
+def judged(values, budget, gateways):
+    if not budget or not gateways:
+        return ""
+    sign, factor, beside = budget
+    limit = factor * (values[beside] if beside else 1)
+    said = f"{sign} {factor} × {beside}" if beside else f"{sign} {factor}"
+    kept = all(values[name] <= limit if sign == "<=" else values[name] >= limit for name in gateways)
+    return f"  {said}: {'kept' if kept else 'MISSED'}"
+
+
+def machine():
+    model = [line.split(":")[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    version = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr.strip()
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "cores": os.cpu_count(),
+        "cpu": model[0] if model else platform.machine(),
+        "kernel": platform.release(),
+        "openssh": version,
+    }
