@@ -5,8 +5,8 @@
 
 use crate::consistency::{self, Head};
 use crate::{
-    Checkpoint, Hash, Note, NoteSignature, Policy, SignedCheckpoint, TilePath, TlogProof, Tree, VerifierKey, bundle,
-    inclusion,
+    Checkpoint, Hash, Note, NoteSignature, Policy, SignedCheckpoint, Submission, TilePath, TlogProof, Tree,
+    VerifierKey, bundle, inclusion,
 };
 
 /// Signed notes.
@@ -37,6 +37,13 @@ pub fn checkpoint(data: &[u8]) {
 pub fn proof(data: &[u8]) {
     if let Ok(proof) = TlogProof::parse(data) {
         assert_eq!(proof.to_string().as_bytes(), data);
+    }
+}
+
+/// Submissions to a witness.
+pub fn submission(data: &[u8]) {
+    if let Ok(submission) = Submission::parse(data) {
+        assert_eq!(submission.to_string().as_bytes(), data);
     }
 }
 

@@ -1,7 +1,8 @@
 //! A transparency log over bytes: tree, tiles, notes, checkpoints, proofs, cosignatures. Pure.
 //!
 //! One module per noun of the specifications that it follows: RFC 6962 for hashing and proofs, and the C2SP documents
-//! `tlog-tiles`, `signed-note`, `tlog-checkpoint`, `tlog-cosignature`, `tlog-proof` and `tlog-policy`.
+//! `tlog-tiles`, `signed-note`, `tlog-checkpoint`, `tlog-cosignature`, `tlog-witness` (its request), `tlog-proof` and
+//! `tlog-policy`.
 //! It is not a log server: it neither stores nor fetches, reads no clock and draws no randomness. Callers hand in
 //! bytes, times and seeds.
 //!
@@ -22,6 +23,7 @@ pub mod key;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod submission;
 pub mod tile;
 pub mod tree;
 
@@ -31,6 +33,7 @@ pub use key::{KeyName, NoteKey, VerifierKey, WitnessKey};
 pub use note::{Note, NoteSignature};
 pub use policy::Policy;
 pub use proof::TlogProof;
+pub use submission::Submission;
 pub use tile::TilePath;
 pub use tree::Tree;
 

@@ -8,7 +8,7 @@
 )]
 
 use ledger::consistency::Head;
-use ledger::{Checkpoint, Hash, KeyName, NoteKey, TlogProof, Tree, WitnessKey, bundle, fuzz, hash};
+use ledger::{Checkpoint, Hash, KeyName, NoteKey, Submission, TlogProof, Tree, WitnessKey, bundle, fuzz, hash};
 
 fn log() -> NoteKey {
     NoteKey::from_seed(KeyName::new("log.example/acme").unwrap(), &[3; 32])
@@ -111,6 +111,8 @@ fn parsers_hold_under_mutation() {
         fuzz::checkpoint,
     );
     run(&[proof.to_string().into_bytes()], fuzz::proof);
+    let submission = Submission::new(3, vec![Hash::EMPTY_ROOT; 2], proof.checkpoint().clone()).unwrap();
+    run(&[submission.to_string().into_bytes()], fuzz::submission);
     run(&[policy().into_bytes()], fuzz::policy);
     run(
         &[b"tile/0/x001/234.p/8".to_vec(), b"tile/entries/x001/x234/067".to_vec()],
