@@ -19,6 +19,8 @@ pub mod chain;
 pub mod commitment;
 pub mod entity;
 pub mod entry;
+#[cfg(feature = "fixtures")]
+pub mod fixture;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod id;

@@ -8,7 +8,7 @@ use crate::entity::{
 use crate::entry::Placed;
 use crate::id::IdentityId;
 use crate::signature::{Key, Namespace, Signed, Statement, signed_bytes};
-use crate::statement::{Approval, Denial, Quorum, Request, Revocation, Role, Scope, Workflow};
+use crate::statement::{Approval, Denial, Quorum, Revocation, Role, Scope, Workflow};
 
 /// Resources, accounts or actions that one request may list.
 pub const LIST_MAX: usize = 64;

@@ -1,0 +1,3 @@
+fn main() {
+    let _ = model::chain::Step { drafts: vec![], basis: vec![], outcome: () };
+}
