@@ -1,6 +1,8 @@
 //! The grammar as a table: which entry may follow which, who signs it, what it must name. One accepted and at least
 //! one refused case per type of entry; `docs/formats/entry.md` prints the same table.
 #![allow(
+    clippy::cast_possible_truncation,
+    clippy::type_complexity,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -1,6 +1,7 @@
 //! Golden vectors: the bytes of one entry of each type, from the fixed world, beside the format document's examples.
 //! A change of any byte here is a change of the grammar. `UPDATE_VECTORS=1` writes them anew.
 #![allow(
+    clippy::cast_possible_truncation,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
