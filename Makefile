@@ -53,7 +53,7 @@ soak: ## the long sweeps: crash points, interleavings, fault tables (an hour or 
 	@$(STAGE) setup .ci/setup test
 	@COUNTERSIGN_SOAK=1 $(STAGE) soak .ci/nextest soak
 
-fuzz: ## coverage-guided fuzzing of each parser (SECONDS=60 each; TARGET=name for one)
+fuzz: ## coverage-guided fuzzing of each parser (FUZZ_SECONDS=60 each, TARGET=name for one)
 	@fuzz/run
 
 setup: ## install what the other targets need, or name what is missing

@@ -34,6 +34,8 @@ MaxSessions 1000
 KexAlgorithms {kex}
 Ciphers {cipher}
 Subsystem sftp internal-sftp
+# A second-level shell: bash on Debian then leaves ~/.bashrc alone, whose cost would hide what is measured.
+SetEnv SHLVL=1
 """
 
 CLIENT = """\
