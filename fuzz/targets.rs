@@ -2,9 +2,9 @@
 //! `each_parser_holds_over_its_corpus`; each name has its seeds in `fuzz/corpus/NAME`.
 
 /// Bytes in, nothing out; a panic is a finding.
-pub type Parser = fn(&[u8]);
+pub(crate) type Parser = fn(&[u8]);
 
-pub const TARGETS: &[(&str, Parser)] = &[
+pub(crate) const TARGETS: &[(&str, Parser)] = &[
     ("ledger_bundle", ledger::fuzz::bundle),
     ("ledger_checkpoint", ledger::fuzz::checkpoint),
     ("ledger_key", ledger::fuzz::key),
