@@ -5,7 +5,9 @@ use syn::visit::{self, Visit};
 use super::tree::{Finding, Source, Tree};
 
 /// File and folder names that say nothing about what is inside.
-const DRAWERS: &[&str] = &["util", "utils", "helper", "helpers", "common", "core", "misc", "manager", "managers", "stuff"];
+const DRAWERS: &[&str] = &[
+    "util", "utils", "helper", "helpers", "common", "core", "misc", "manager", "managers", "stuff",
+];
 
 /// Words that have another, settled word here, or that name no thing at all.
 const WORDS: &[(&str, &str)] = &[
