@@ -36,6 +36,13 @@ impl Totals {
         self.last_us = self.last_us.max(header.time_us);
     }
 
+    /// Counts the silence up to the session's end.
+    pub fn end(&mut self, time_us: u64) {
+        let silence = time_us.saturating_sub(self.last_us);
+        self.longest_silence_us = self.longest_silence_us.max(silence);
+        self.last_us = self.last_us.max(time_us);
+    }
+
     /// The counts of one kind.
     #[must_use]
     pub fn of(&self, kind: Kind) -> KindTotals {
