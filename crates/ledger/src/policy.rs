@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checkpoint::SignedCheckpoint;
 use crate::decimal;
-use crate::key::{KeyKind, KeyName, VerifierKey};
+use crate::key::{KeyError, KeyKind, KeyName, VerifierKey};
 use crate::note::VerifyError;
 
 /// The longest policy that is read.
@@ -143,7 +143,7 @@ pub enum LineFault {
     Form,
     /// A key is not a vkey of the type that a log or witness has.
     #[error("its key is not usable: {0}")]
-    Key(crate::key::KeyError),
+    Key(KeyError),
     /// The key appears twice.
     #[error("its key is listed twice")]
     DuplicateKey,
@@ -393,7 +393,7 @@ fn read_key(text: &str, kind: KeyKind) -> Result<VerifierKey, LineFault> {
     if key.kind() == kind {
         Ok(key)
     } else {
-        Err(LineFault::Key(crate::key::KeyError::Kind(key.kind().byte())))
+        Err(LineFault::Key(KeyError::Kind(key.kind().byte())))
     }
 }
 
@@ -536,89 +536,86 @@ mod tests {
         assert_eq!(Policy::parse(b"quorum none\n").unwrap().logs().len(), 0);
     }
 
-    #[test]
-    fn faults_are_named_with_their_line() {
-        let (l, w, v) = (
-            log(1).verifier().to_string(),
-            witness(1).verifier().to_string(),
-            witness(2).verifier().to_string(),
-        );
-        let renamed = VerifierKey::new(
-            KeyName::new("other").unwrap(),
-            KeyKind::Cosignature,
-            witness(1).verifier().public(),
+    /// Two witnesses, on lines 1 and 2.
+    fn two() -> String {
+        format!(
+            "witness a {}\nwitness b {}\n",
+            witness(1).verifier(),
+            witness(2).verifier()
         )
-        .unwrap();
-        let two = format!("witness a {w}\nwitness b {v}\n");
-        for (text, line, fault) in [
-            ("quorum none".into(), 1, LineFault::Unfinished),
-            ("quorum none\r\n".into(), 1, LineFault::ControlCharacter),
-            ("\n\nmonitor x\n".into(), 3, LineFault::Form),
-            (format!("log {l} url more\n"), 1, LineFault::Form),
-            (format!("{two}group g any\n"), 3, LineFault::Form),
-            ("quorum\n".into(), 1, LineFault::Form),
-            (format!("log {w}\n"), 1, LineFault::Key(crate::key::KeyError::Kind(4))),
-            (
-                format!("witness a {l}\n"),
-                1,
-                LineFault::Key(crate::key::KeyError::Kind(1)),
-            ),
-            ("log x\n".into(), 1, LineFault::Key(crate::key::KeyError::Malformed)),
-            (format!("log {l}\nlog {l}\n"), 2, LineFault::DuplicateKey),
-            (
-                format!("witness a {w}\nwitness b {renamed}\n"),
-                2,
-                LineFault::DuplicateKey,
-            ),
-            (
-                format!("witness a {w}\nwitness a {v}\n"),
-                2,
-                LineFault::NameTaken("a".into()),
-            ),
-            (format!("witness none {w}\n"), 1, LineFault::NameTaken("none".into())),
-            (format!("{two}group a any b\n"), 3, LineFault::NameTaken("a".into())),
-            (format!("{two}group g any c\n"), 3, LineFault::Undefined("c".into())),
-            (format!("{two}group g any g\n"), 3, LineFault::Undefined("g".into())),
-            (
-                format!("{two}group g any none\n"),
-                3,
-                LineFault::Undefined("none".into()),
-            ),
-            (format!("quorum a\n{two}"), 1, LineFault::Undefined("a".into())),
-            (format!("{two}group g 2 a a\n"), 3, LineFault::MemberTwice("a".into())),
-            (
-                format!("{two}group g any a\ngroup h any a b\n"),
-                4,
-                LineFault::MemberTwice("a".into()),
-            ),
-            (format!("{two}group g 0 a b\n"), 3, LineFault::Threshold("0".into())),
-            (format!("{two}group g 3 a b\n"), 3, LineFault::Threshold("3".into())),
-            (
-                format!("{two}group g some a b\n"),
-                3,
-                LineFault::Threshold("some".into()),
-            ),
-            ("quorum none\nquorum none\n".into(), 2, LineFault::SecondQuorum),
-        ] {
+    }
+
+    fn assert_faults(cases: impl IntoIterator<Item = (String, usize, LineFault)>) {
+        for (text, line, fault) in cases {
             assert_eq!(
                 Policy::parse(text.as_bytes()),
                 Err(PolicyError::Line { line, fault }),
                 "{text}"
             );
         }
-        assert_eq!(Policy::parse(two.as_bytes()), Err(PolicyError::NoQuorum));
+    }
+
+    #[test]
+    fn faults_of_form_and_keys_are_named_with_their_line() {
+        let (l, w) = (log(1).verifier().to_string(), witness(1).verifier().to_string());
+        let other = KeyName::new("other").unwrap();
+        let renamed = VerifierKey::new(other, KeyKind::Cosignature, witness(1).verifier().public()).unwrap();
+        assert_faults([
+            ("quorum none".into(), 1, LineFault::Unfinished),
+            ("quorum none\r\n".into(), 1, LineFault::ControlCharacter),
+            ("\n\nmonitor x\n".into(), 3, LineFault::Form),
+            (format!("log {l} url more\n"), 1, LineFault::Form),
+            (format!("{}group g any\n", two()), 3, LineFault::Form),
+            ("quorum\n".into(), 1, LineFault::Form),
+            (format!("log {w}\n"), 1, LineFault::Key(KeyError::Kind(4))),
+            (format!("witness a {l}\n"), 1, LineFault::Key(KeyError::Kind(1))),
+            ("log x\n".into(), 1, LineFault::Key(KeyError::Malformed)),
+            (format!("log {l}\nlog {l}\n"), 2, LineFault::DuplicateKey),
+            (
+                format!("witness a {w}\nwitness b {renamed}\n"),
+                2,
+                LineFault::DuplicateKey,
+            ),
+        ]);
+    }
+
+    #[test]
+    fn faults_of_names_and_groups_are_named_with_their_line() {
+        let (w, v) = (witness(1).verifier().to_string(), witness(2).verifier().to_string());
+        let after = |line: &str| format!("{}{line}\n", two());
+        assert_faults([
+            (
+                format!("witness a {w}\nwitness a {v}\n"),
+                2,
+                LineFault::NameTaken("a".into()),
+            ),
+            (format!("witness none {w}\n"), 1, LineFault::NameTaken("none".into())),
+            (after("group a any b"), 3, LineFault::NameTaken("a".into())),
+            (after("group g any c"), 3, LineFault::Undefined("c".into())),
+            (after("group g any g"), 3, LineFault::Undefined("g".into())),
+            (after("group g any none"), 3, LineFault::Undefined("none".into())),
+            (format!("quorum a\n{}", two()), 1, LineFault::Undefined("a".into())),
+            (after("group g 2 a a"), 3, LineFault::MemberTwice("a".into())),
+            (
+                after("group g any a\ngroup h any a b"),
+                4,
+                LineFault::MemberTwice("a".into()),
+            ),
+            (after("group g 0 a b"), 3, LineFault::Threshold("0".into())),
+            (after("group g 3 a b"), 3, LineFault::Threshold("3".into())),
+            (after("group g some a b"), 3, LineFault::Threshold("some".into())),
+            ("quorum none\nquorum none\n".into(), 2, LineFault::SecondQuorum),
+        ]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_policy_is_refused() {
+        assert_eq!(Policy::parse(two().as_bytes()), Err(PolicyError::NoQuorum));
         assert_eq!(Policy::parse(b""), Err(PolicyError::NoQuorum));
         assert_eq!(Policy::parse(b"# \xff\nquorum none\n"), Err(PolicyError::NotUtf8));
         assert_eq!(
             Policy::parse(&vec![b'\n'; POLICY_BYTES_MAX + 1]),
             Err(PolicyError::TooLong)
-        );
-        assert_eq!(
-            Policy::parse(b"quorum none"),
-            Err(PolicyError::Line {
-                line: 1,
-                fault: LineFault::Unfinished
-            })
         );
     }
 
