@@ -204,6 +204,7 @@ pub(crate) fn root() -> std::path::PathBuf {
         .expect("the workspace's root")
 }
 
+/// Made by tools, or bytes that are vectors themselves.
 const SKIPPED: &[&str] = &[
     "target",
     ".git",
@@ -211,6 +212,7 @@ const SKIPPED: &[&str] = &[
     ".run",
     "corpus",
     "artifacts",
+    "grown",
     "__pycache__",
 ];
 
