@@ -1,1 +1,6 @@
-//! The point of enforcement: ends the client's connection, asks the desk, dials the target, relays what is journaled.
+//! What stands between a person and a target: it ends the person's connection, asks whether it may go on, records
+//! every byte first, and only then lets it pass.
+//!
+//! Not here: who may do what (`model`, `desk`), what is kept (`journal`, `store`), who signs certificates.
+
+pub mod ssh;

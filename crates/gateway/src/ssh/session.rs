@@ -1,0 +1,13 @@
+//! What a session does next, decided without clock, sockets or tasks: time and happenings go in, effects come out.
+//!
+//! - [`life`]: from the question whether it may begin to its end: waiting, warnings, expiry, revocation, pause
+//! - [`channel`]: which request of a channel goes on, in which order answers leave, and how an end is told
+//! - [`screen`]: whether a line of ours may be written on a terminal
+
+pub mod channel;
+pub mod life;
+pub mod screen;
+
+pub use channel::{Answers, Ending, Intake};
+pub use life::{Effect, End, Input, Life, Order};
+pub use screen::Screen;

@@ -1,0 +1,65 @@
+//! One function per parser that strangers feed: whatever the bytes, no panic, and what was read prints and reads back.
+
+use super::place::{Place, resolve};
+use super::target::{Account, Target};
+use super::words;
+
+/// User names, host names and command lines.
+pub fn fuzz_one(data: &[u8]) {
+    drop(words::split(data));
+    let text = String::from_utf8_lossy(data);
+    if let Ok(Some(target)) = Target::parse(&text) {
+        assert_eq!(
+            Target::parse(&target.to_string()),
+            Ok(Some(target)),
+            "a target reads back"
+        );
+    }
+    if let Ok(account) = Account::parse(&text) {
+        assert_eq!(
+            Account::parse(&account.to_string()),
+            Ok(account),
+            "an account reads back"
+        );
+    }
+    if let Some(place) = Place::parse(&text) {
+        drop(resolve(&place, &[]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fuzz_one;
+
+    /// Mutations of real user names, seeded.
+    #[test]
+    fn mutated_names_never_panic() {
+        let corpus: [&[u8]; 6] = [
+            b"root+web1.acme",
+            b"CORP%5Cadm+dc1.acme+CHG123",
+            b"root+web1.acme+req_01hf7q3c8sfwnth6v4m8k2x9ab",
+            b"request root+web1 --reason \"disk is full\" 'x y'",
+            b"fd00::7",
+            b"%2B%25%40+a+b+c",
+        ];
+        let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+        let mut random = move || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed
+        };
+        for round in 0..6000_usize {
+            let mut data = corpus[round % corpus.len()].to_vec();
+            for _ in 0..random() % 6 {
+                let at = (random() % (data.len() as u64 + 1)) as usize;
+                match random() % 3 {
+                    0 => data.insert(at, random() as u8),
+                    1 if at < data.len() => data[at] = random() as u8,
+                    _ => data.truncate(at),
+                }
+            }
+            fuzz_one(&data);
+        }
+    }
+}
