@@ -124,7 +124,12 @@ impl Ending {
     /// For a program (`session`) or for a mere connection.
     #[must_use]
     pub const fn new(program: bool) -> Self {
-        Self { program, exit: None, eof: Told::No, closed: false }
+        Self {
+            program,
+            exit: None,
+            eof: Told::No,
+            closed: false,
+        }
     }
 
     /// The target says how the program ended. Only the first word counts.
@@ -160,7 +165,12 @@ impl Ending {
 
     fn tell(&mut self) -> Vec<Last> {
         self.eof = Told::Yes;
-        self.exit.take().map(Last::Exit).into_iter().chain([Last::Eof]).collect()
+        self.exit
+            .take()
+            .map(Last::Exit)
+            .into_iter()
+            .chain([Last::Eof])
+            .collect()
     }
 }
 
@@ -183,11 +193,26 @@ mod tests {
     #[test]
     fn what_no_grant_covers_is_refused() {
         let mut intake = Intake::default();
-        for name in ["x11-req", "auth-agent-req@openssh.com", "exit-status", "new@example.com"] {
-            assert_eq!(intake.judge(name, None), Ruling::Refuse("request_not_supported"), "{name}");
+        for name in [
+            "x11-req",
+            "auth-agent-req@openssh.com",
+            "exit-status",
+            "new@example.com",
+        ] {
+            assert_eq!(
+                intake.judge(name, None),
+                Ruling::Refuse("request_not_supported"),
+                "{name}"
+            );
         }
-        assert_eq!(intake.judge("subsystem", Some("netconf")), Ruling::Refuse("subsystem_not_supported"));
-        assert_eq!(intake.judge("subsystem", Some("sftp")), Ruling::Begin(ActionClass::Sftp));
+        assert_eq!(
+            intake.judge("subsystem", Some("netconf")),
+            Ruling::Refuse("subsystem_not_supported")
+        );
+        assert_eq!(
+            intake.judge("subsystem", Some("sftp")),
+            Ruling::Begin(ActionClass::Sftp)
+        );
     }
 
     #[test]
@@ -195,11 +220,11 @@ mod tests {
         let mut answers = Answers::default();
         assert_eq!(answers.decided(false), [false]);
         assert!(answers.forwarded());
-        assert_eq!(answers.decided(false), []);
+        assert_eq!(answers.decided(false), Vec::<bool>::new());
         assert!(answers.forwarded());
         assert_eq!(answers.answered(true), [true, false]);
         assert_eq!(answers.answered(false), [false]);
-        assert_eq!(answers.answered(true), [], "nothing was asked");
+        assert_eq!(answers.answered(true), Vec::<bool>::new(), "nothing was asked");
     }
 
     #[test]
@@ -226,7 +251,10 @@ mod tests {
         assert_eq!(late.close(), [Last::Close]);
         let mut only_closed = Ending::new(true);
         assert_eq!(only_closed.close(), [Last::Eof, Last::Close]);
-        assert_eq!((only_closed.close(), only_closed.eof(), only_closed.exit(Exit::Unsaid)), (vec![], vec![], vec![]));
+        assert_eq!(
+            (only_closed.close(), only_closed.eof(), only_closed.exit(Exit::Unsaid)),
+            (vec![], vec![], vec![])
+        );
     }
 
     #[test]

@@ -62,8 +62,12 @@ impl Screen {
     }
 
     fn switch(&mut self, last: u8) {
-        let Some(modes) = self.parameters.strip_prefix(b"?") else { return };
-        let named = modes.split(|b| *b == b';').any(|mode| matches!(mode, b"47" | b"1047" | b"1049"));
+        let Some(modes) = self.parameters.strip_prefix(b"?") else {
+            return;
+        };
+        let named = modes
+            .split(|b| *b == b';')
+            .any(|mode| matches!(mode, b"47" | b"1047" | b"1049"));
         match last {
             b'h' if named => self.alternate = true,
             b'l' if named => self.alternate = false,
