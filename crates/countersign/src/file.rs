@@ -1,0 +1,91 @@
+//! Reading and writing the files that commands name: bounded reads, private files that nobody else can read, and
+//! nothing ever overwritten by accident.
+
+use crate::exit::Failure;
+use serde::de::DeserializeOwned;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// The longest file that is read whole, other than packs.
+const LENGTH_MAX: u64 = 4 * 1024 * 1024;
+
+/// Reads a file of at most 4 MiB.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_up_to(path, LENGTH_MAX)
+}
+
+/// Reads a file of at most `max` bytes; `-` is standard input.
+pub(crate) fn read_up_to(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
+    let failed = |error: io::Error| Failure::unavailable(format!("`{}` cannot be read: {error}", path.display()));
+    let source: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(io::stdin())
+    } else {
+        Box::new(fs::File::open(path).map_err(failed)?)
+    };
+    let mut bytes = Vec::new();
+    source.take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > max {
+        return Err(Failure::refused(format!(
+            "`{}` is longer than {max} bytes",
+            path.display()
+        )));
+    }
+    Ok(bytes)
+}
+
+/// Reads a UTF-8 file.
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(read(path)?).map_err(|_| Failure::refused(format!("`{}` is not UTF-8 text", path.display())))
+}
+
+/// Reads a JSON file of a known shape; the error names place and reason.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T, Failure> {
+    serde_json::from_slice(&read(path)?)
+        .map_err(|error| Failure::refused(format!("`{}` is not {what}: {error}", path.display())))
+}
+
+/// Makes a folder that only its owner can enter; it may exist.
+pub(crate) fn private_folder(path: &Path) -> Result<(), Failure> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| Failure::unavailable(format!("folder `{}` cannot be made: {error}", path.display())))
+}
+
+/// Writes a new file that only its owner can read. An existing file is never touched.
+pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    create(path, bytes, 0o600)
+}
+
+/// Writes a new file that everybody may read. An existing file is never touched.
+pub(crate) fn create_public(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    create(path, bytes, 0o644)
+}
+
+fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::refused(format!("`{}` exists already", path.display()))
+            .next("choose another name or folder; keys and signed statements are never overwritten"),
+        _ => Failure::unavailable(format!("`{}` cannot be written: {error}", path.display())),
+    })
+}
+
+/// Replaces a file as a whole, for what can be made again: never for keys.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    written.map_err(|error| Failure::unavailable(format!("`{}` cannot be written: {error}", path.display())))
+}

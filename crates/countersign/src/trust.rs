@@ -1,0 +1,231 @@
+//! What the parties hand each other as files: the operator's offer, the public cards of operator and environment, and
+//! signed trust bodies, one canonical JSON object a line (`*.trust.jsonl`).
+//!
+//! Nothing in these files is secret. What is signed is verified again by whoever reads it.
+
+use crate::exit::{Exit, Failure};
+use crate::file;
+use model::body::Body;
+use model::json;
+use model::name::{EnvironmentName, OrganisationName};
+use model::signature::{Key, Signed};
+use model::statement::{Custody, Disablement, Engagement, Enrolment, Gate, Genesis, Resource, Workflow};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// What every such file ends with.
+pub(crate) const ENDING: &str = ".trust.jsonl";
+
+/// What an operator offers to an owner: the keys that its server made for one environment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Offer {
+    /// The environment.
+    pub(crate) environment: EnvironmentName,
+    /// Origin of its log.
+    pub(crate) origin: String,
+    /// The log's verifier key.
+    pub(crate) log_key: String,
+    /// Signs the gateway's host certificates for this environment's names.
+    pub(crate) gateway_host_ca: Key,
+    /// Signs the certificates that targets accept.
+    pub(crate) user_ca: Key,
+    /// Who holds `user_ca`.
+    pub(crate) custody: Custody,
+}
+
+/// An operator's public half.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OperatorCard {
+    /// The operator.
+    pub(crate) organisation: OrganisationName,
+    /// Its roots.
+    pub(crate) roots: Vec<Key>,
+    /// How many of them must sign.
+    pub(crate) threshold: u8,
+    /// Its recipients (age).
+    pub(crate) recipients: Vec<String>,
+}
+
+/// An environment's public half: what its people and its operator need to know of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EnvironmentCard {
+    /// The environment.
+    pub(crate) environment: EnvironmentName,
+    /// Origin of its log; part of everything that is signed for it.
+    pub(crate) origin: String,
+    /// Its owner.
+    pub(crate) owner: OrganisationName,
+    /// The owner's roots.
+    pub(crate) owner_roots: Vec<Key>,
+    /// How many of them must sign.
+    pub(crate) owner_threshold: u8,
+    /// The engaged operator.
+    pub(crate) operator: OrganisationName,
+    /// The log's verifier key.
+    pub(crate) log_key: String,
+    /// Its witnesses' verifier keys.
+    pub(crate) witnesses: Vec<String>,
+    /// What an opening needs of them.
+    pub(crate) gate: Gate,
+    /// For `known_hosts`.
+    pub(crate) gateway_host_ca: Key,
+    /// For the targets' `TrustedUserCAKeys`.
+    pub(crate) user_ca: Key,
+}
+
+impl EnvironmentCard {
+    pub(crate) fn of(genesis: &Genesis, engagement: &Engagement) -> Self {
+        Self {
+            environment: genesis.environment.clone(),
+            origin: genesis.origin.clone(),
+            owner: genesis.owner.clone(),
+            owner_roots: genesis.owner_roots.clone(),
+            owner_threshold: genesis.owner_threshold,
+            operator: engagement.operator.clone(),
+            log_key: genesis.log_key.clone(),
+            witnesses: genesis.witnesses.clone(),
+            gate: genesis.gate,
+            gateway_host_ca: genesis.gateway_host_ca.clone(),
+            user_ca: genesis.user_ca.clone(),
+        }
+    }
+}
+
+/// A body that an organisation's root signs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", content = "body", deny_unknown_fields)]
+pub(crate) enum TrustBody {
+    #[serde(rename = "environment.genesis")]
+    Genesis(Signed<Genesis>),
+    #[serde(rename = "engagement.signed")]
+    Engagement(Signed<Engagement>),
+    #[serde(rename = "identity.enrolled")]
+    Enrolled(Signed<Enrolment>),
+    #[serde(rename = "identity.disabled")]
+    Disabled(Signed<Disablement>),
+    #[serde(rename = "resource.registered")]
+    Resource(Signed<Resource>),
+    #[serde(rename = "workflow.set")]
+    Workflow(Signed<Workflow>),
+}
+
+impl TrustBody {
+    /// The environment that it speaks of.
+    pub(crate) fn environment(&self) -> &EnvironmentName {
+        match self {
+            Self::Genesis(signed) => &signed.statement.environment,
+            Self::Engagement(signed) => &signed.statement.environment,
+            Self::Enrolled(signed) => &signed.statement.environment,
+            Self::Disabled(signed) => &signed.statement.environment,
+            Self::Resource(signed) => &signed.statement.environment,
+            Self::Workflow(signed) => &signed.statement.environment,
+        }
+    }
+
+    /// As an entry's body.
+    pub(crate) fn into_body(self) -> Body {
+        match self {
+            Self::Genesis(signed) => Body::Genesis(signed),
+            Self::Engagement(signed) => Body::Engagement(signed),
+            Self::Enrolled(signed) => Body::Enrolled(signed),
+            Self::Disabled(signed) => Body::Disabled(signed),
+            Self::Resource(signed) => Body::Resource(signed),
+            Self::Workflow(signed) => Body::Workflow(signed),
+        }
+    }
+
+    /// What it says, in one line.
+    pub(crate) fn summary(&self) -> String {
+        match self {
+            Self::Genesis(signed) => format!(
+                "environment `{}` of {}",
+                signed.statement.environment, signed.statement.owner
+            ),
+            Self::Engagement(signed) => format!("engagement of {}", signed.statement.operator),
+            Self::Enrolled(signed) => format!(
+                "identity `{}` of {}",
+                signed.statement.handle, signed.statement.organisation
+            ),
+            Self::Disabled(signed) => format!("the end of {}", signed.statement.identity),
+            Self::Resource(signed) => format!("resource `{}`", signed.statement.name),
+            Self::Workflow(signed) => format!("workflow `{}`", signed.statement.name),
+        }
+    }
+}
+
+/// Writes bodies to a new file.
+pub(crate) fn write(path: &Path, bodies: &[TrustBody]) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    for body in bodies {
+        text.extend(json::to_vec(body).map_err(Failure::refused)?);
+        text.push(b'\n');
+    }
+    file::create_public(path, &text)
+}
+
+/// Reads a file of bodies; each line must be in the one accepted form.
+pub(crate) fn read(path: &Path) -> Result<Vec<TrustBody>, Failure> {
+    let bytes = file::read(path)?;
+    let lines = bytes.split(|byte| *byte == b'\n').enumerate();
+    let mut bodies = Vec::new();
+    for (at, line) in lines.filter(|(_, line)| !line.is_empty()) {
+        let body = json::from_slice(line).map_err(|error| {
+            Failure::refused(format!(
+                "line {} of `{}` is not a signed trust body: {error}",
+                at + 1,
+                path.display()
+            ))
+        })?;
+        bodies.push(body);
+    }
+    if bodies.is_empty() {
+        return Err(Failure::refused(format!(
+            "`{}` holds no signed trust body",
+            path.display()
+        )));
+    }
+    Ok(bodies)
+}
+
+/// All bodies in the trust files of a folder, in the order of the files' names.
+pub(crate) fn read_folder(folder: &Path) -> Result<Vec<TrustBody>, Failure> {
+    let listed = std::fs::read_dir(folder)
+        .map_err(|error| Failure::unavailable(format!("folder `{}` cannot be read: {error}", folder.display())))?;
+    let mut paths: Vec<PathBuf> = listed
+        .flatten()
+        .map(|found| found.path())
+        .filter(|path| path.to_string_lossy().ends_with(ENDING))
+        .collect();
+    paths.sort();
+    let mut bodies = Vec::new();
+    for path in paths {
+        bodies.extend(read(&path)?);
+    }
+    Ok(bodies)
+}
+
+/// The one environment card in a folder.
+pub(crate) fn card_in(folder: &Path) -> Result<EnvironmentCard, Failure> {
+    let listed = std::fs::read_dir(folder)
+        .map_err(|error| Failure::unavailable(format!("folder `{}` cannot be read: {error}", folder.display())))?;
+    let mut cards = listed
+        .flatten()
+        .map(|found| found.path())
+        .filter(|path| path.to_string_lossy().ends_with(".public.json"))
+        .filter_map(|path| file::read_json(&path, "the public card of an environment").ok());
+    match (cards.next(), cards.next()) {
+        (Some(card), None) => Ok(card),
+        (None, _) => Err(
+            Failure::unavailable(format!("folder `{}` holds no environment's card", folder.display()))
+                .next("make one with `countersign owner init`, or name the folder that has it with --dir"),
+        ),
+        _ => Err(Failure::new(
+            Exit::Usage,
+            format!("folder `{}` holds several environments", folder.display()),
+        )
+        .next("keep each environment in a folder of its own")),
+    }
+}
