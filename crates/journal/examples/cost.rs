@@ -111,9 +111,9 @@ fn report<T>(what: &str, rounds: usize, mut work: impl FnMut(usize) -> T) -> Dur
     let at = |percent: usize| times[(rounds - 1) * percent / 100].as_nanos() as f64 / 1000.0;
     println!(
         "{what}: p50 {:.1} µs, p99 {:.1} µs, most {:.0} µs",
-        at(0.5),
-        at(0.99),
-        at(1.0)
+        at(50),
+        at(99),
+        at(100)
     );
     total
 }

@@ -83,6 +83,8 @@ pub(crate) struct Live {
     marked_at: u64,
     /// The position behind the session's newest byte.
     pub(crate) position: u64,
+    /// The position behind its newest frame.
+    frame_position: u64,
     seals: VecDeque<(u64, ExtentSeal)>,
     clock: (Instant, u64),
     pub(crate) gaps: u64,
@@ -108,6 +110,7 @@ impl Live {
             marks: VecDeque::new(),
             marked_at: u64::MAX,
             position: 0,
+            frame_position: 0,
             seals: VecDeque::new(),
             clock: (Instant::now(), 0),
             gaps: 0,
@@ -140,7 +143,7 @@ impl Live {
     fn possibly_lost(&self, shared: &Shared) -> Option<Gap> {
         let place = usize::try_from(self.poisons).unwrap_or(usize::MAX);
         let (after, _) = lock(&shared.lost).get(place).copied()?;
-        if self.position <= after {
+        if self.frame_position <= after {
             return None;
         }
         let from = self.marks.iter().rev().find(|(position, _)| *position <= after);
@@ -155,7 +158,7 @@ impl Live {
 
     fn unsynced(&self, shared: &Shared) -> (u64, u64) {
         let synced = shared.synced.load(Ordering::SeqCst);
-        if self.position <= synced {
+        if self.frame_position <= synced {
             return (self.next_index, 0);
         }
         let from = self.marks.iter().rev().find(|(position, _)| *position <= synced);
@@ -290,6 +293,7 @@ impl Session {
         writer.append(bytes)?;
         live.mark(&self.shared, before);
         live.position = writer.position;
+        live.frame_position = writer.position;
         live.builder.push(&sealed.header, &sealed.digest);
         live.totals.add(&sealed.header);
         live.next_index = sealed.header.index + 1;

@@ -223,6 +223,21 @@ fn below_the_low_mark_no_session_begins_and_below_the_stop_mark_none_goes_on() {
 }
 
 #[test]
+fn waits_can_move_between_threads() {
+    fn moves<T: Send>(_: &T) {}
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(config(dir.path())).unwrap();
+    let mut one = session(&journal, 1);
+    moves(
+        &one.write(Kind::Output, 0, Bytes::from_static(b"x"), 1)
+            .unwrap()
+            .durable(),
+    );
+    moves(&one.halted());
+    moves(&one.finish(1));
+}
+
+#[test]
 fn a_wrong_configuration_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let tiny = journal::JournalConfig {
