@@ -28,6 +28,24 @@ pub(super) fn opened(before: &Snapshot, placed: &Placed, body: &Opened) -> Resul
     )?;
     let time_ms = placed.entry.time_ms;
     let grant = live_grant(before, &EntityKey::grant(body.grant), time_ms)?;
+    check_covers(before, grant, body)?;
+    check_uses(before, grant, body, time_ms)?;
+    check_certificate(before, body, time_ms)?;
+    let proof = EntityKey::proof(Digest::of(&body.proof.signed.0));
+    ensure(
+        before.find(&proof)?.is_none(),
+        "proof_reused",
+        "the log-in proof belongs to another session",
+    )?;
+    let session = begun(id, placed, body);
+    Ok(Changes(vec![
+        (proof, Entity::Proof(id)),
+        (key, Entity::Session(Box::new(session))),
+    ]))
+}
+
+/// The opening stays inside the grant and repeats what it pins.
+fn check_covers(before: &Snapshot, grant: &GrantState, body: &Opened) -> Result<(), Refused> {
     let scope = &grant.granted.scope;
     ensure(
         scope.resources.contains(&body.resource),
@@ -39,35 +57,23 @@ pub(super) fn opened(before: &Snapshot, placed: &Placed, body: &Opened) -> Resul
         "account_not_granted",
         "the grant does not cover this account",
     )?;
-    ensure(
-        grant.granted.requester == body.identity,
-        "other_person",
-        "the grant is another person's",
-    )?;
-    let identity = before.identity(&EntityKey::identity(body.identity))?;
-    let log_in = body.proof.verify()?;
-    check_speaker(identity, &log_in.key)?;
-    ensure(
-        identity.may(Role::Request),
-        "may_not_request",
-        "the identity may not use access",
-    )?;
-    check_engaged(before, identity, time_ms)?;
     let resource = before.resource(&EntityKey::resource(&body.resource))?;
     ensure(
         resource.hash == body.resource_hash,
         "resource_changed",
         "the resource has changed",
     )?;
+    let on_resource = resource.statement.accounts.contains(&body.account);
     ensure(
-        resource.statement.accounts.contains(&body.account),
+        on_resource,
         "account_not_on_resource",
         "the resource has no such account",
     )?;
-    let pinned =
-        body.level == grant.granted.level && body.gate == grant.granted.gate && body.controls == grant.granted.controls;
+    let granted = &grant.granted;
+    let pinned = body.level == granted.level && body.gate == granted.gate && body.controls == granted.controls;
+    let repeats = pinned && body.until_ms == scope.until_ms;
     ensure(
-        pinned && body.until_ms == scope.until_ms,
+        repeats,
         "pins_differ",
         "the opening does not repeat what the grant pins",
     )?;
@@ -75,15 +81,28 @@ pub(super) fn opened(before: &Snapshot, placed: &Placed, body: &Opened) -> Resul
         body.decision.policy == scope.policy,
         "policy_changed",
         "the decision names another policy than the grant",
-    )?;
-    check_certificate(before, body, time_ms)?;
-    let proof = EntityKey::proof(Digest::of(&body.proof.signed.0));
+    )
+}
+
+/// The grant's own requester uses it, in force, engaged, and proved by a log-in.
+fn check_uses(before: &Snapshot, grant: &GrantState, body: &Opened, time_ms: u64) -> Result<(), Refused> {
     ensure(
-        before.find(&proof)?.is_none(),
-        "proof_reused",
-        "the log-in proof belongs to another session",
+        grant.granted.requester == body.identity,
+        "other_person",
+        "the grant is another person's",
     )?;
-    let session = SessionState {
+    let identity = before.identity(&EntityKey::identity(body.identity))?;
+    check_speaker(identity, &body.proof.verify()?.key)?;
+    ensure(
+        identity.may(Role::Request),
+        "may_not_request",
+        "the identity may not use access",
+    )?;
+    check_engaged(before, identity, time_ms)
+}
+
+fn begun(id: SessionId, placed: &Placed, body: &Opened) -> SessionState {
+    SessionState {
         session: id,
         grant: body.grant,
         identity: body.identity,
@@ -92,7 +111,7 @@ pub(super) fn opened(before: &Snapshot, placed: &Placed, body: &Opened) -> Resul
         node: placed.entry.writer.node.clone(),
         boot: placed.entry.writer.boot,
         opened_at: placed.index,
-        opened_ms: time_ms,
+        opened_ms: placed.entry.time_ms,
         until_ms: body.until_ms,
         level: body.level,
         status: SessionStatus::Open,
@@ -106,11 +125,7 @@ pub(super) fn opened(before: &Snapshot, placed: &Placed, body: &Opened) -> Resul
         gaps: 0,
         ended_at: None,
         ended_ms: None,
-    };
-    Ok(Changes(vec![
-        (proof, Entity::Proof(id)),
-        (key, Entity::Session(Box::new(session))),
-    ]))
+    }
 }
 
 fn check_certificate(before: &Snapshot, body: &Opened, time_ms: u64) -> Result<(), Refused> {

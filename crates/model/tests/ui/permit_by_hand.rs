@@ -1,3 +1,4 @@
+//! A permit made without the judge.
 fn main() {
     let mut world = model::fixture::World::default();
     let grant = world.granted();

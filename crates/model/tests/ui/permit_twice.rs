@@ -1,3 +1,4 @@
+//! A permit used twice.
 fn main() {
     let mut world = model::fixture::World::default();
     let grant = world.granted();

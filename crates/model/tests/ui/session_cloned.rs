@@ -1,3 +1,4 @@
+//! A session copied.
 fn twice(session: &model::chain::Session) -> model::chain::Session {
     session.clone()
 }
