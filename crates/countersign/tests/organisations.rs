@@ -17,28 +17,18 @@ use model::entry::Placed;
 use model::id::{BootId, EntryId};
 use model::json;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use support::{Folder, fails, ok, ssh_key};
+
+const OWNER_INIT: &str = "owner init --organisation 'Acme Ltd' --environment acme --offer offer.json \
+                          --operator northwind/operator.public.json --dir acme";
 
 /// An operator, a witness, people's keys, and an offer as a server would make it.
 fn parties() -> Folder {
     let folder = Folder::new();
     let path = folder.path();
-    ok(
-        path,
-        &[
-            "operator",
-            "init",
-            "--organisation",
-            "Northwind MSP",
-            "--dir",
-            "northwind",
-        ],
-    );
-    ok(
-        path,
-        &["witness", "init", "--data", "witness", "--name", "w.acme.example"],
-    );
+    ok(path, "operator init --organisation 'Northwind MSP' --dir northwind");
+    ok(path, "witness init --data witness --name w.acme.example");
     for (name, kind) in [
         ("alice", "ed25519"),
         ("olga", "ed25519"),
@@ -59,26 +49,12 @@ fn parties() -> Folder {
     folder
 }
 
-fn owner_init(folder: &Folder, more: &[&str]) -> String {
-    let witness = ok(folder.path(), &["witness", "key", "--data", "witness"]);
-    let mut arguments = vec![
-        "owner",
-        "init",
-        "--organisation",
-        "Acme Ltd",
-        "--environment",
-        "acme",
-        "--offer",
-        "offer.json",
-        "--operator",
-        "northwind/operator.public.json",
-        "--witness",
-        witness.trim(),
-        "--dir",
-        "acme",
-    ];
-    arguments.extend(more);
-    ok(folder.path(), &arguments)
+fn owner_init(folder: &Folder) -> String {
+    let witness = ok(folder.path(), "witness key --data witness");
+    ok(
+        folder.path(),
+        &format!("{OWNER_INIT} --witness {witness} --gate witnesses:1 --yes"),
+    )
 }
 
 /// Appends each signed line of a file to a log, as a server would.
@@ -97,159 +73,87 @@ fn append(state: &mut Snapshot, index: &mut u64, file: &Path) -> Result<(), Refu
     Ok(())
 }
 
-fn trust_files(folder: &Path) -> Vec<std::path::PathBuf> {
+/// The files that were signed after the founding, in order.
+fn later_files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|found| found.unwrap().path())
         .collect();
-    files.retain(|path| path.to_string_lossy().ends_with(".trust.jsonl"));
+    files.retain(|path| path.to_string_lossy().ends_with(".trust.jsonl") && !path.ends_with("acme.trust.jsonl"));
     files.sort();
     files
+}
+
+/// Everything that the two organisations sign before anybody asks for access.
+fn sign_everything(path: &Path) {
+    ok(path, "owner enrol olga --role approve --key olga.pub --dir acme");
+    ok(path, "owner enrol bob --role own --key bob.pub --dir acme");
+    ok(path, "owner enrol carol --role own,approve --key carol.pub --dir acme");
+    ok(
+        path,
+        "operator enrol alice --role request --key alice.pub --environment acme/acme.public.json --dir northwind",
+    );
+    let printed = ok(
+        path,
+        "resource add web1 --host 10.0.0.5 --account root --host-key ca.pub --source 192.0.2.1 \
+         --environment acme/acme.public.json",
+    );
+    assert!(printed.contains("cs:acme:web1:root"), "{printed}");
+    ok(path, "owner resource web1.resource.json --dir acme --yes");
+    ok(
+        path,
+        "owner workflow patching --owner bob --backup carol --purpose 'security patches' --resource web1 \
+         --account root --dir acme --yes",
+    );
 }
 
 /// R014 R057: owner, backup, purpose, assets and approvers stand in what the owner signed, and nowhere else.
 #[test]
 fn what_organisations_sign_is_what_the_model_accepts() {
     let folder = parties();
-    let path = folder.path();
-    owner_init(&folder, &["--gate", "witnesses:1", "--yes"]);
-    ok(
-        path,
-        &[
-            "owner", "enrol", "olga", "--role", "approve", "--key", "olga.pub", "--dir", "acme",
-        ],
-    );
-    ok(
-        path,
-        &[
-            "owner", "enrol", "bob", "--role", "own", "--key", "bob.pub", "--dir", "acme",
-        ],
-    );
-    ok(
-        path,
-        &[
-            "owner",
-            "enrol",
-            "carol",
-            "--role",
-            "own,approve",
-            "--key",
-            "carol.pub",
-            "--dir",
-            "acme",
-        ],
-    );
-    ok(
-        path,
-        &[
-            "operator",
-            "enrol",
-            "alice",
-            "--role",
-            "request",
-            "--key",
-            "alice.pub",
-            "--environment",
-            "acme/acme.public.json",
-            "--dir",
-            "northwind",
-        ],
-    );
-    let printed = ok(
-        path,
-        &[
-            "resource",
-            "add",
-            "web1",
-            "--host",
-            "10.0.0.5",
-            "--account",
-            "root",
-            "--host-key",
-            "ca.pub",
-            "--source",
-            "192.0.2.1",
-            "--environment",
-            "acme/acme.public.json",
-        ],
-    );
-    assert!(printed.contains("cs:acme:web1:root"), "{printed}");
-    ok(
-        path,
-        &["owner", "resource", "web1.resource.json", "--dir", "acme", "--yes"],
-    );
-    ok(
-        path,
-        &[
-            "owner",
-            "workflow",
-            "patching",
-            "--owner",
-            "bob",
-            "--backup",
-            "carol",
-            "--purpose",
-            "security patches",
-            "--resource",
-            "web1",
-            "--account",
-            "root",
-            "--dir",
-            "acme",
-            "--yes",
-        ],
-    );
-
+    owner_init(&folder);
+    sign_everything(folder.path());
     let (mut state, mut index) = (Snapshot::empty(), 0);
     append(&mut state, &mut index, &folder.join("acme/acme.trust.jsonl")).unwrap();
-    for file in trust_files(&folder.join("acme"))
-        .iter()
-        .chain(&trust_files(&folder.join("northwind")))
-    {
-        if !file.ends_with("acme.trust.jsonl") {
-            append(&mut state, &mut index, file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    for side in ["acme", "northwind"] {
+        for file in later_files(&folder.join(side)) {
+            append(&mut state, &mut index, &file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         }
     }
-    let workflow = state
-        .workflow(&EntityKey::workflow(&"patching".parse().unwrap()))
-        .unwrap();
-    assert_eq!(workflow.statement.controls.len(), 12);
-    assert_eq!(workflow.statement.requesters[0].as_str(), "Northwind MSP");
+    let workflow = EntityKey::workflow(&"patching".parse().unwrap());
+    let workflow = &state.workflow(&workflow).unwrap().statement;
+    assert_eq!(workflow.controls.len(), 12);
+    assert_eq!(workflow.requesters[0].as_str(), "Northwind MSP");
     let people = state
         .entities()
         .filter(|(_, found)| matches!(found.entity, Entity::Identity(_)));
     assert_eq!(people.count(), 4);
+}
 
-    // The operator's signature is worth nothing for the owner's people.
+#[test]
+fn an_approver_that_the_operator_enrols_counts_for_nothing() {
+    let folder = parties();
+    owner_init(&folder);
     std::fs::create_dir(folder.join("forged")).unwrap();
-    for name in ["acme.public.json", "acme.trust.jsonl"] {
-        std::fs::copy(folder.join("acme").join(name), folder.join("forged").join(name)).unwrap();
-    }
+    std::fs::copy(
+        folder.join("acme/acme.public.json"),
+        folder.join("forged/acme.public.json"),
+    )
+    .unwrap();
     ok(
-        path,
-        &[
-            "owner",
-            "enrol",
-            "eve",
-            "--role",
-            "approve",
-            "--key",
-            "ca.pub",
-            "--dir",
-            "forged",
-            "--root-key",
-            "northwind/root-1",
-        ],
+        folder.path(),
+        "owner enrol eve --role approve --key ca.pub --dir forged --root-key northwind/root-1",
     );
-    let forged = trust_files(&folder.join("forged"));
-    let refused = append(&mut state, &mut index, &forged[0]).unwrap_err();
+    let (mut state, mut index) = (Snapshot::empty(), 0);
+    append(&mut state, &mut index, &folder.join("acme/acme.trust.jsonl")).unwrap();
+    let refused = append(&mut state, &mut index, &later_files(&folder.join("forged"))[0]).unwrap_err();
     assert_eq!(refused.code(), "not_under_root");
 }
 
 #[test]
 fn private_files_are_private_and_never_overwritten() {
     let folder = parties();
-    owner_init(&folder, &["--gate", "witnesses:1", "--yes"]);
+    owner_init(&folder);
     for name in [
         "acme/root-1",
         "acme/root-2",
@@ -262,31 +166,9 @@ fn private_files_are_private_and_never_overwritten() {
     }
     assert_eq!(std::fs::metadata(folder.join("acme")).unwrap().mode() & 0o777, 0o700);
     let before = std::fs::read(folder.join("acme/root-1")).unwrap();
-    let said = fails(
-        folder.path(),
-        1,
-        &[
-            "owner",
-            "init",
-            "--organisation",
-            "Acme Ltd",
-            "--environment",
-            "acme",
-            "--offer",
-            "offer.json",
-            "--operator",
-            "northwind/operator.public.json",
-            "--gate",
-            "none",
-            "--dir",
-            "acme",
-            "--yes",
-        ],
-    );
+    let said = fails(folder.path(), 1, &format!("{OWNER_INIT} --gate none --yes"));
     assert!(said.contains("`acme/root-1` exists already"), "{said}");
     assert_eq!(std::fs::read(folder.join("acme/root-1")).unwrap(), before);
-
-    // Nothing that leaves the folder holds a private key.
     for name in ["acme/acme.trust.jsonl", "acme/acme.public.json", "acme/trust.txt"] {
         let text = std::fs::read_to_string(folder.join(name)).unwrap();
         assert!(!text.contains("PRIVATE") && !text.contains("AGE-SECRET"), "{name}");
@@ -296,7 +178,7 @@ fn private_files_are_private_and_never_overwritten() {
 #[test]
 fn the_trust_policy_is_one_that_the_ledger_reads() {
     let folder = parties();
-    owner_init(&folder, &["--gate", "witnesses:1", "--yes"]);
+    owner_init(&folder);
     let text = std::fs::read_to_string(folder.join("acme/trust.txt")).unwrap();
     let (owner, policy): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("owner "));
     assert_eq!(owner.len(), 2, "{text}");
@@ -312,51 +194,47 @@ fn the_trust_policy_is_one_that_the_ledger_reads() {
 fn nothing_is_signed_unasked_and_mistakes_say_what_to_do() {
     let folder = parties();
     let path = folder.path();
-    let init = |more: &[&str]| -> Vec<String> {
-        let fixed = [
-            "owner",
-            "init",
-            "--organisation",
-            "Acme Ltd",
-            "--environment",
-            "acme",
-            "--offer",
-            "offer.json",
-            "--operator",
-            "northwind/operator.public.json",
-            "--dir",
-            "acme",
-        ];
-        fixed.iter().chain(more).map(ToString::to_string).collect()
-    };
-    let said = |code: i32, arguments: Vec<String>| {
-        fails(path, code, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
-    };
-    assert!(said(64, init(&[])).contains("--gate"));
-    assert!(said(64, init(&["--gate", "some"])).contains("write `witnesses:1` or `none`"));
-    assert!(said(64, init(&["--gate", "witnesses:2"])).contains("the gate asks for 2 witnesses, 0 are named"));
-    assert!(
-        !folder.join("acme").exists(),
-        "no key is made before the arguments hold"
-    );
-    assert!(said(64, init(&["--gate", "none"])).contains("--yes"));
-    assert!(!folder.join("acme").exists(), "nor where nobody can confirm");
-    assert!(fails(path, 64, &["owner", "nonsense"]).contains("nonsense"));
-    assert!(fails(path, 69, &["owner", "enrol", "x", "--role", "own", "--key", "ca.pub"]).contains("owner init"));
-    assert!(fails(path, 64, &["owner", "enrol", "x", "--role", "boss", "--key", "ca.pub"]).contains("`approve`"));
+    for (more, said) in [
+        ("", "--gate"),
+        ("--gate some", "write `witnesses:1` or `none`"),
+        ("--gate witnesses:2", "the gate asks for 2 witnesses, 0 are named"),
+        ("--gate none --threshold 3", "a threshold that fits"),
+        ("--gate none --recipient age1x", "not an age recipient"),
+        ("--gate none", "--yes"),
+    ] {
+        let heard = fails(path, 64, &format!("{OWNER_INIT} {more}"));
+        assert!(heard.contains(said), "{heard}");
+        assert!(
+            !folder.join("acme").exists(),
+            "no key is made before the arguments hold"
+        );
+    }
+    for (code, line, said) in [
+        (64, "owner nonsense", "nonsense"),
+        (64, "owner enrol x --role boss --key ca.pub", "`approve`"),
+        (69, "owner enrol x --role own --key ca.pub", "owner init"),
+        (69, "submit none.trust.jsonl", "none.trust.jsonl"),
+        (
+            1,
+            "submit offer.json",
+            "line 1 of `offer.json` is not a signed trust body",
+        ),
+    ] {
+        let heard = fails(path, code, line);
+        assert!(heard.contains(said), "{heard}");
+    }
 }
 
 /// A key with a passphrase signs through the agent; nothing secret is on a command line.
 #[test]
 fn an_agent_signs_for_a_key_with_a_passphrase() {
     let folder = parties();
-    owner_init(&folder, &["--gate", "none", "--yes"]);
-    let socket = folder.join("agent.sock");
+    owner_init(&folder);
     let script = format!(
         "eval $(ssh-agent -a {sock}) >/dev/null && ssh-add -q acme/root-1 && \
          ssh-keygen -q -p -P '' -N 'a long passphrase' -f acme/root-1 && \
          {bin} owner enrol olga --role approve --key olga.pub --dir acme; code=$?; ssh-agent -k >/dev/null; exit $code",
-        sock = socket.display(),
+        sock = folder.join("agent.sock").display(),
         bin = env!("CARGO_BIN_EXE_countersign"),
     );
     let output = std::process::Command::new("bash")
@@ -368,5 +246,5 @@ fn an_agent_signs_for_a_key_with_a_passphrase() {
     assert!(output.status.success(), "{}", support::both(&output));
     let (mut state, mut index) = (Snapshot::empty(), 0);
     append(&mut state, &mut index, &folder.join("acme/acme.trust.jsonl")).unwrap();
-    append(&mut state, &mut index, &trust_files(&folder.join("acme"))[0]).unwrap();
+    append(&mut state, &mut index, &later_files(&folder.join("acme"))[0]).unwrap();
 }

@@ -46,17 +46,27 @@ pub(crate) fn countersign(folder: &Path) -> Command {
     command
 }
 
+/// A command line's words: split at blanks, except between single quotes.
+pub(crate) fn words(line: &str) -> Vec<String> {
+    let quoted = line.split('\'').enumerate();
+    let words = quoted.flat_map(|(at, part)| match at % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect(),
+        _ => vec![part.to_owned()],
+    });
+    words.collect()
+}
+
 /// Runs it and expects success; gives what it printed.
-pub(crate) fn ok(folder: &Path, arguments: &[&str]) -> String {
-    let output = countersign(folder).args(arguments).output().expect("the binary runs");
-    assert!(output.status.success(), "{arguments:?}\n{}", both(&output));
+pub(crate) fn ok(folder: &Path, line: &str) -> String {
+    let output = countersign(folder).args(words(line)).output().expect("the binary runs");
+    assert!(output.status.success(), "{line}\n{}", both(&output));
     String::from_utf8(output.stdout).expect("text")
 }
 
 /// Runs it and expects this exit code; gives what it said on standard error.
-pub(crate) fn fails(folder: &Path, code: i32, arguments: &[&str]) -> String {
-    let output = countersign(folder).args(arguments).output().expect("the binary runs");
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{}", both(&output));
+pub(crate) fn fails(folder: &Path, code: i32, line: &str) -> String {
+    let output = countersign(folder).args(words(line)).output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(code), "{line}\n{}", both(&output));
     String::from_utf8(output.stderr).expect("text")
 }
 
