@@ -2,6 +2,10 @@
 //!
 //! A person's settings are in `~/.config/countersign/config.toml`; a flag beats an environment variable beats the file.
 
+mod server;
+
+pub(crate) use server::{ServeArgs, Server, WitnessPlace};
+
 use crate::agent::{self, SigningKey};
 use crate::exit::Failure;
 use serde::Deserialize;

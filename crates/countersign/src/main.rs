@@ -11,6 +11,7 @@ mod exit;
 mod file;
 mod fresh;
 mod paint;
+mod player;
 mod roots;
 mod stop;
 mod trust;
