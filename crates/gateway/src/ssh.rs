@@ -5,5 +5,7 @@
 //! INVARIANT (evidence before effect): a target is dialed only with what an opening gave (`relay/dial.rs`), and bytes
 //! go on only after they were journaled (`relay/forward.rs`); no other module can do either.
 
+pub mod ask;
+pub mod relay;
 pub mod session;
 pub mod wire;

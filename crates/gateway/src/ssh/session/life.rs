@@ -46,15 +46,15 @@ pub enum Input {
     Tick,
 }
 
-/// What others may order while a session lives.
+/// What others may order while a session lives; `T` is how they say when.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub enum Order<T = Duration> {
     /// The grant was withdrawn, at this time.
-    Revoked(Duration),
+    Revoked(T),
     /// Somebody entitled ended it, at this time.
-    Killed(Duration),
-    /// The window was lengthened.
-    Extended(Duration),
+    Killed(T),
+    /// The window was lengthened to then.
+    Extended(T),
     /// Nothing may pass for now: cosignatures are late.
     Hold,
     /// It may go on.
@@ -63,6 +63,21 @@ pub enum Order {
     Stop(String),
     /// The gateway shuts down.
     Shutdown,
+}
+
+impl<T> Order<T> {
+    /// The same order with another kind of time.
+    pub fn map<U>(self, time: impl FnOnce(T) -> U) -> Order<U> {
+        match self {
+            Self::Revoked(at) => Order::Revoked(time(at)),
+            Self::Killed(at) => Order::Killed(time(at)),
+            Self::Extended(at) => Order::Extended(time(at)),
+            Self::Hold => Order::Hold,
+            Self::Resume => Order::Resume,
+            Self::Stop(why) => Order::Stop(why),
+            Self::Shutdown => Order::Shutdown,
+        }
+    }
 }
 
 /// What has to be done.

@@ -1,8 +1,6 @@
 //! What becomes of each channel type, channel request and global request of RFC 4254 (and RFC 4335) and of OpenSSH's
 //! PROTOCOL: passed on, answered by the gateway, or refused. The relay asks this table; whatever is not in it is refused.
 
-use std::fmt::{self, Write as _};
-
 /// What a row is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -130,10 +128,9 @@ pub fn markdown() -> String {
         (GlobalRequest, "Global requests"),
     ] {
         // Writing to a String does not fail.
-        let _: fmt::Result = write!(
-            out,
+        out.push_str(&format!(
             "## {title}\n\n| name | from | what becomes of it | how, or why |\n|---|---|---|---|\n"
-        );
+        ));
         for row in TABLE.iter().filter(|row| row.kind == kind) {
             let from = match row.from {
                 Client => "client",
@@ -144,7 +141,7 @@ pub fn markdown() -> String {
                 Answer => "answered",
                 Refuse => "refused",
             };
-            let _: fmt::Result = writeln!(out, "| `{}` | {from} | {what} | {} |", row.name, row.note);
+            out.push_str(&format!("| `{}` | {from} | {what} | {} |\n", row.name, row.note));
         }
         out.push('\n');
     }

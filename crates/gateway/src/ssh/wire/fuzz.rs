@@ -43,19 +43,19 @@ mod tests {
             b"%2B%25%40+a+b+c",
         ];
         let mut seed = 0x2545_f491_4f6c_dd1d_u64;
-        let mut random = move || {
+        let mut random = move |below: usize| {
             seed ^= seed << 13;
             seed ^= seed >> 7;
             seed ^= seed << 17;
-            seed
+            usize::try_from(seed % below as u64).unwrap()
         };
         for round in 0..6000_usize {
             let mut data = corpus[round % corpus.len()].to_vec();
-            for _ in 0..random() % 6 {
-                let at = (random() % (data.len() as u64 + 1)) as usize;
-                match random() % 3 {
-                    0 => data.insert(at, random() as u8),
-                    1 if at < data.len() => data[at] = random() as u8,
+            for _ in 0..random(6) {
+                let at = random(data.len() + 1);
+                match random(3) {
+                    0 => data.insert(at, u8::try_from(random(256)).unwrap()),
+                    1 if at < data.len() => data[at] = u8::try_from(random(256)).unwrap(),
                     _ => data.truncate(at),
                 }
             }

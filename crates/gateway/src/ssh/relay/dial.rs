@@ -1,0 +1,148 @@
+//! The only module that reaches a target. It takes what an opening gave, and the certificate that was signed for it.
+//!
+//! INVARIANT (pins): the connection goes on only with a host key that the owner pinned; there is no first use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use russh::client::{self, DisconnectReason, Handle};
+use russh::keys::{Certificate, PrivateKey, PublicKey, PublicKeyOrCertificate};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use crate::ssh::ask::Target;
+use crate::ssh::session::Input;
+
+use super::gateway::Settings;
+use super::transport;
+
+/// The longest time to a TCP connection.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// The longest time from there to a log-in.
+const LOG_IN_MAX: Duration = Duration::from_secs(20);
+
+/// Why a target was not reached.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreached {
+    /// No TCP connection.
+    #[error("`{host}` port {port} cannot be reached: {why}")]
+    Connect { host: String, port: u16, why: String },
+    /// No key exchange.
+    #[error("`{host}` port {port} does not speak SSH as we do: {why}")]
+    Transport { host: String, port: u16, why: String },
+    /// A host key that the owner did not pin.
+    #[error("`{host}` port {port} shows a host key that its owner did not pin; nothing was sent to it")]
+    HostKey { host: String, port: u16 },
+    /// The certificate was not accepted.
+    #[error("`{account}` on `{host}` refuses the session's certificate; `resource check` names the reason")]
+    LogIn { host: String, account: String },
+    /// Too slow.
+    #[error("`{host}` port {port} did not answer in time")]
+    Late { host: String, port: u16 },
+}
+
+/// A target that was reached and logged in to.
+pub(super) struct Reached {
+    pub(super) handle: Handle<Side>,
+    pub(super) host_key: PublicKey,
+}
+
+/// Reaches the target and logs in with the session's one certificate.
+pub(super) async fn dial(
+    settings: &Settings,
+    target: &Target,
+    key: PrivateKey,
+    certificate: Certificate,
+    happened: mpsc::Sender<Input>,
+) -> Result<Reached, Unreached> {
+    let (host, port) = (target.host.clone(), target.port);
+    let socket = connect(target).await?;
+    let exchanged = tokio::time::timeout(LOG_IN_MAX, log_in(settings, target, socket, key, certificate, happened));
+    exchanged.await.unwrap_or(Err(Unreached::Late { host, port }))
+}
+
+async fn connect(target: &Target) -> Result<TcpStream, Unreached> {
+    let (host, port) = (target.host.clone(), target.port);
+    let connected = tokio::time::timeout(CONNECT_MAX, TcpStream::connect((host.as_str(), port))).await;
+    let Ok(connected) = connected else {
+        return Err(Unreached::Late { host, port });
+    };
+    let socket = connected.and_then(|socket| socket.set_nodelay(true).map(|()| socket));
+    socket.map_err(|error| Unreached::Connect {
+        host,
+        port,
+        why: error.to_string(),
+    })
+}
+
+async fn log_in(
+    settings: &Settings,
+    target: &Target,
+    socket: TcpStream,
+    key: PrivateKey,
+    certificate: Certificate,
+    happened: mpsc::Sender<Input>,
+) -> Result<Reached, Unreached> {
+    let (host, port) = (target.host.clone(), target.port);
+    let config = transport::client(settings, &target.host_keys);
+    let (shown, mut seen) = mpsc::channel(1);
+    let side = Side {
+        pinned: target.host_keys.clone(),
+        shown,
+        happened,
+    };
+    let mut handle = match client::connect_stream(config, socket, side).await {
+        Ok(handle) => handle,
+        Err(russh::Error::UnknownKey) => return Err(Unreached::HostKey { host, port }),
+        Err(error) => {
+            return Err(Unreached::Transport {
+                host,
+                port,
+                why: error.to_string(),
+            });
+        }
+    };
+    let account = target.account.as_str();
+    let answer = handle
+        .authenticate_openssh_cert(account, Arc::new(key), certificate)
+        .await;
+    let refused = || Unreached::LogIn {
+        host: host.clone(),
+        account: account.to_owned(),
+    };
+    if !answer.map_err(|_| refused())?.success() {
+        return Err(refused());
+    }
+    let host_key = seen.try_recv().map_err(|_| Unreached::HostKey {
+        host: host.clone(),
+        port,
+    })?;
+    Ok(Reached { handle, host_key })
+}
+
+/// The gateway's side of a connection to a target. Whatever the target wants to open is refused by default.
+pub(super) struct Side {
+    pinned: Vec<PublicKey>,
+    shown: mpsc::Sender<PublicKey>,
+    happened: mpsc::Sender<Input>,
+}
+
+impl client::Handler for Side {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        let PublicKeyOrCertificate::PublicKey { key, .. } = shown else {
+            return Ok(false);
+        };
+        let pinned = self.pinned.iter().any(|pin| pin.key_data() == key.key_data());
+        if pinned {
+            drop(self.shown.try_send(key.clone()));
+        }
+        Ok(pinned)
+    }
+
+    async fn disconnected(&mut self, _reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
+        drop(self.happened.send(Input::TargetGone).await);
+        Ok(())
+    }
+}

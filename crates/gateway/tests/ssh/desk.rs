@@ -1,0 +1,237 @@
+//! Answers the relay's questions from rules that a test sets, and keeps what it was told.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use gateway::ssh::ask::{
+    ActionEnd, Ask, HostIdentity, Intent, Opened, Opening, Person, Refusal, Refused, Said, SessionEnd, Target, Wanted,
+};
+use gateway::ssh::session::Order;
+use gateway::ssh::wire::Reachable;
+use journal::{Journal, SessionStart};
+use model::id::{ActionId, SessionId};
+use model::signature::{Key, LogIn};
+use model::statement::ActionClass;
+use recording::Dek;
+use russh::keys::ssh_key::certificate::{Builder, CertType};
+use russh::keys::{Certificate, PrivateKey, PublicKey};
+use tokio::sync::mpsc;
+
+/// What a test may change while the gateway runs.
+pub(crate) struct Rules {
+    pub(crate) people: BTreeMap<Key, String>,
+    pub(crate) reachable: Vec<Reachable>,
+    pub(crate) grant: Grant,
+    pub(crate) window: Duration,
+    pub(crate) actions: Vec<ActionClass>,
+    /// Sign nothing.
+    pub(crate) no_certificate: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grant {
+    Given,
+    Pending,
+    None,
+}
+
+/// What the desk was told and did.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) opened: Vec<Wanted>,
+    pub(crate) certificates: usize,
+    pub(crate) intents: Vec<Intent>,
+    pub(crate) action_ends: Vec<ActionEnd>,
+    pub(crate) refused: Vec<Refused>,
+    pub(crate) session_ends: Vec<SessionEnd>,
+    pub(crate) words: Vec<Vec<String>>,
+    pub(crate) asked_who: usize,
+}
+
+pub(crate) struct State {
+    pub(crate) rules: Mutex<Rules>,
+    pub(crate) told: Mutex<Told>,
+    pub(crate) orders: Mutex<Vec<mpsc::Sender<Order<Instant>>>>,
+    pub(crate) journal: Journal,
+    pub(crate) target_port: u16,
+    pub(crate) host_keys: Vec<PublicKey>,
+    pub(crate) user_ca: PrivateKey,
+    pub(crate) identity: Arc<HostIdentity>,
+    sessions: Mutex<u64>,
+}
+
+impl State {
+    pub(crate) fn new(
+        rules: Rules,
+        journal: Journal,
+        target_port: u16,
+        host_keys: Vec<PublicKey>,
+        user_ca: PrivateKey,
+        identity: HostIdentity,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            rules: Mutex::new(rules),
+            told: Mutex::default(),
+            orders: Mutex::default(),
+            journal,
+            target_port,
+            host_keys,
+            user_ca,
+            identity: Arc::new(identity),
+            sessions: Mutex::new(0),
+        })
+    }
+
+    pub(crate) fn rules(&self) -> MutexGuard<'_, Rules> {
+        self.rules.lock().unwrap()
+    }
+
+    pub(crate) fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap()
+    }
+
+    /// Gives every live session an order.
+    pub(crate) async fn order(&self, order: Order<Instant>) {
+        let all: Vec<_> = self.orders.lock().unwrap().clone();
+        for sender in all {
+            let _ = sender.send(order.clone()).await;
+        }
+    }
+
+    pub(crate) async fn serve(self: Arc<Self>, mut asks: mpsc::Receiver<Ask>) {
+        while let Some(ask) = asks.recv().await {
+            self.answer(ask);
+        }
+    }
+
+    fn answer(&self, ask: Ask) {
+        match ask {
+            Ask::Who(key, answer) => {
+                self.told().asked_who += 1;
+                answer.give(self.rules().people.get(&key).map(|name| Person { name: name.clone() }));
+            }
+            Ask::Reach(key, answer) => {
+                let rules = self.rules();
+                answer.give(if rules.people.contains_key(&key) {
+                    rules.reachable.clone()
+                } else {
+                    vec![]
+                });
+            }
+            Ask::HostIdentity(_, _, answer) => answer.give(Some(Arc::clone(&self.identity))),
+            Ask::Open(wanted, answer) => answer.give(self.open(&wanted)),
+            Ask::Certificate(session, key, answer) => answer.give(self.sign(session, &key)),
+            Ask::Intend(intent, answer) => answer.give(self.intend(intent)),
+            Ask::ActionEnded(end, answer) => {
+                self.told().action_ends.push(end);
+                answer.give(());
+            }
+            Ask::Refused(refused, answer) => {
+                self.told().refused.push(refused);
+                answer.give(());
+            }
+            Ask::Ended(end, answer) => {
+                self.told().session_ends.push(*end);
+                answer.give(());
+            }
+            Ask::Word(word, answer) => {
+                self.told().words.push(word.words.clone());
+                answer.give(Said {
+                    out: format!("{}\n", word.words.join("|")),
+                    err: String::new(),
+                    status: 0,
+                });
+            }
+        }
+    }
+
+    fn open(&self, wanted: &Wanted) -> Opening {
+        check_proof(&wanted.proof, &wanted.key);
+        let name = format!("{} on {}", wanted.account, wanted.reachable.full_name());
+        let refusal = |because: &str| Refusal {
+            control: "CS-GRANT",
+            code: "no_grant".into(),
+            because: format!("{because} for {name}"),
+            next: format!(
+                "ssh gateway request {}+{}",
+                wanted.account,
+                wanted.reachable.full_name()
+            ),
+        };
+        match self.rules().grant {
+            Grant::None => return Opening::Refused(refusal("no grant")),
+            Grant::Pending => return Opening::Pending(refusal("approval is due")),
+            Grant::Given => {}
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let mut count = self.sessions.lock().unwrap();
+        *count += 1;
+        let session = SessionId::new(now.as_millis().try_into().unwrap(), [(*count % 256) as u8; 10]);
+        let dek = Dek::from_bytes([3; 32]);
+        let start = SessionStart {
+            session: session.to_bytes(),
+            origin: "example.com/acme",
+            dek: &dek,
+            opened_at_ms: now.as_millis().try_into().unwrap(),
+        };
+        let journal = match self.journal.session(&start) {
+            Ok(journal) => journal,
+            Err(error) => return Opening::Refused(refusal(&error.to_string())),
+        };
+        let (sender, orders) = mpsc::channel(8);
+        self.orders.lock().unwrap().push(sender);
+        self.told().opened.push(wanted.clone());
+        let target = Target {
+            host: "127.0.0.1".into(),
+            port: self.target_port,
+            host_keys: self.host_keys.clone(),
+            account: wanted.account.clone(),
+        };
+        let (opened, until) = (Instant::now(), Instant::now() + self.rules().window);
+        Opening::Opened(Box::new(Opened {
+            session,
+            target,
+            journal,
+            opened,
+            until,
+            orders,
+        }))
+    }
+
+    fn sign(&self, session: SessionId, key: &PublicKey) -> Result<Certificate, String> {
+        if self.rules().no_certificate {
+            return Err("the signer is closed".into());
+        }
+        self.told().certificates += 1;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut builder = Builder::new(vec![9; 32], key, now - 90, now + 120).unwrap();
+        builder.cert_type(CertType::User).unwrap();
+        builder.key_id(session.to_string()).unwrap();
+        builder.valid_principal("cs:acme:web1:root").unwrap();
+        for extension in ["permit-pty", "permit-port-forwarding"] {
+            builder.extension(extension, "").unwrap();
+        }
+        Ok(builder.sign(&self.user_ca).unwrap())
+    }
+
+    fn intend(&self, intent: Intent) -> Result<ActionId, Refusal> {
+        if !self.rules().actions.contains(&intent.class) {
+            return Err(Refusal {
+                control: "CS-GRANT",
+                code: "action_not_granted".into(),
+                because: format!("the grant does not cover {:?}", intent.class),
+                next: "ask again with `request`".into(),
+            });
+        }
+        let mut told = self.told();
+        let id = ActionId::new(told.intents.len() as u64, [0; 10]);
+        told.intents.push(intent);
+        Ok(id)
+    }
+}
+
+/// What a stranger can check: the proof verifies, and it is this key's.
+fn check_proof(proof: &LogIn, key: &Key) {
+    assert_eq!(&proof.verify().unwrap().key, key);
+}
