@@ -66,6 +66,10 @@ impl World {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::built(change, |_| {})
+    }
+
+    pub(crate) fn built(change: impl FnOnce(&mut Settings), journaled: impl FnOnce(&mut JournalConfig)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path();
         let (host_key, user_ca, host_ca, gateway_key) = (key(1), key(2), key(3), key(4));
@@ -95,6 +99,7 @@ impl World {
         config.segment_bytes = 8 << 20;
         config.low_water_bytes = 64 << 20;
         config.stop_water_bytes = 16 << 20;
+        journaled(&mut config);
         let (journal, _) = Journal::open(config).unwrap();
         let identity = HostIdentity {
             key: gateway_key.clone(),

@@ -33,6 +33,8 @@ enum Stop {
     Done,
     /// The action was refused; what to say.
     Refused(Refusal),
+    /// The session is over.
+    Shut,
 }
 
 impl From<Gone> for Stop {
@@ -43,7 +45,7 @@ impl From<Gone> for Stop {
 
 impl From<Shut> for Stop {
     fn from(_: Shut) -> Self {
-        Self::Done
+        Self::Shut
     }
 }
 
@@ -206,16 +208,22 @@ impl Relay {
         };
         let down = self.down(&mut from_target);
         tokio::pin!(up, down);
-        tokio::select! {
-            () = self.live.passage.is_shut() => self.goodbye().await,
-            _ = &mut down => {}
+        let stop = tokio::select! {
+            () = self.live.passage.is_shut() => Stop::Shut,
+            stop = &mut down => stop,
             stop = &mut up => {
-                if let Stop::Refused(refusal) = stop {
+                if let Stop::Refused(refusal) = &stop {
                     drop(local::refuse(&self.client, &refusal.line(), self.terminal.load(Relaxed)).await);
                 }
-                // The client has gone first: what the target still says about its end goes on record.
-                drop(timeout(CLOSE_MAX, down).await);
+                if !matches!(stop, Stop::Shut) {
+                    // The client has gone first: what the target still says about its end goes on record.
+                    drop(timeout(CLOSE_MAX, down).await);
+                }
+                stop
             }
+        };
+        if matches!(stop, Stop::Shut) {
+            self.goodbye().await;
         }
         self.finish().await;
     }
