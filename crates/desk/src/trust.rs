@@ -1,0 +1,139 @@
+//! Founding an environment and changing who is trusted in it. Statements come signed from the owner's and the
+//! operator's side; this passes them on, and the log's rules refuse what is not under the right root.
+//!
+//! Nobody has to sign in for this: the signatures are the authority. INVARIANT (offered first): a genesis names the log
+//! key and the certificate authorities that this server holds; none can be founded on keys that it does not have.
+
+use crate::desk::Desk;
+use crate::failure::Failure;
+use crate::secret::{self, Authority};
+use crate::session;
+use model::body::Body;
+use model::chain::Draft;
+use model::name::EnvironmentName;
+use model::signature::{Key, Signed};
+use model::statement::{Custody, Genesis};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use store::Receipt;
+
+/// What this server brings to a new environment; the owner's genesis repeats it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offer {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The log's origin.
+    pub origin: String,
+    /// The log's verifier key.
+    pub log_key: String,
+    /// Signs the gateway's host certificates for this environment.
+    pub gateway_host_ca: Key,
+    /// Signs the certificates that targets accept.
+    pub user_ca: Key,
+    /// Who holds it.
+    pub custody: Custody,
+}
+
+/// Environments that may be offered before they are founded. Anybody who reaches the port may ask for an offer, and each
+/// makes keys.
+const OFFERED_MAX: usize = 64;
+
+/// Environments that this start offered and nobody has founded yet.
+#[derive(Default)]
+pub(crate) struct Offered(Mutex<BTreeSet<EnvironmentName>>);
+
+impl Offered {
+    fn note(&self, environment: &EnvironmentName, founded: &[EnvironmentName]) -> Result<(), Failure> {
+        let mut offered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        offered.retain(|name| !founded.contains(name));
+        if offered.len() >= OFFERED_MAX && !offered.contains(environment) {
+            let because =
+                "too many environments were offered and not founded; found one of them, or restart the server";
+            return Err(Failure::refused("too_many_offers", because));
+        }
+        offered.insert(environment.clone());
+        Ok(())
+    }
+}
+
+/// Makes the keys of a new environment, or finds those that were made for it.
+///
+/// # Errors
+/// When the vault cannot be used, or too many environments were offered and never founded.
+pub async fn offer(desk: &Desk, environment: &EnvironmentName) -> Result<Offer, Failure> {
+    let founded = desk.environments().await?;
+    if !founded.contains(environment) {
+        desk.offered.note(environment, &founded)?;
+    }
+    let origin = desk.origin_of(environment);
+    secret::offer_reading(desk, environment).await?;
+    Ok(Offer {
+        environment: environment.clone(),
+        log_key: desk.log_key(environment, &origin).await?,
+        origin,
+        gateway_host_ca: secret::offered_authority(desk, environment, Authority::GatewayHost).await?,
+        user_ca: secret::offered_authority(desk, environment, Authority::User).await?,
+        custody: Custody::Operator,
+    })
+}
+
+/// Puts a statement of a root on record. A genesis creates the log, and this node announces itself in it.
+///
+/// # Errors
+/// The rule that refuses it; or why nothing was stored.
+pub async fn submit(desk: &Desk, body: Body) -> Result<Receipt, Failure> {
+    let environment = match &body {
+        Body::Genesis(signed) => {
+            check_offer(desk, signed).await?;
+            signed.statement.environment.clone()
+        }
+        Body::Engagement(signed) => signed.statement.environment.clone(),
+        Body::Enrolled(signed) => signed.statement.environment.clone(),
+        Body::Disabled(signed) => signed.statement.environment.clone(),
+        Body::Resource(signed) => signed.statement.environment.clone(),
+        Body::Workflow(signed) => signed.statement.environment.clone(),
+        other => {
+            return Err(Failure::field(
+                "type",
+                format!("`{}` is not signed by a root", other.kind()),
+            ));
+        }
+    };
+    let founding = matches!(body, Body::Genesis(_));
+    if !founding && !desk.environments().await?.contains(&environment) {
+        return Err(Failure::Absent("environment"));
+    }
+    let receipt = desk
+        .record_one(&environment, Draft::new(desk.entry_id()?, body))
+        .await?;
+    if founding {
+        session::node_started(desk, &environment).await?;
+    }
+    Ok(receipt)
+}
+
+async fn check_offer(desk: &Desk, signed: &Signed<Genesis>) -> Result<(), Failure> {
+    let genesis = &signed.statement;
+    let offer = offer(desk, &genesis.environment).await?;
+    let differs = |field: &'static str| {
+        Err(Failure::field(
+            field,
+            "is not what this server offered for the environment",
+        ))
+    };
+    if genesis.origin != offer.origin {
+        return differs("origin");
+    }
+    if genesis.log_key != offer.log_key {
+        return differs("log_key");
+    }
+    if genesis.gateway_host_ca != offer.gateway_host_ca {
+        return differs("gateway_host_ca");
+    }
+    if genesis.user_ca != offer.user_ca {
+        return differs("user_ca");
+    }
+    Ok(())
+}
