@@ -29,3 +29,4 @@ pub mod watch;
 
 pub use desk::{Desk, LogKeys, Terms};
 pub use failure::Failure;
+pub use store::{Committed, Receipt};
