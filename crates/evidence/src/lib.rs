@@ -1,1 +1,16 @@
-//! Evidence packs: build, verify, explain, and the admission check. Pure: no clock, no I/O, no randomness.
+//! Evidence packs and what they prove: build, verify, explain. Pure: no clock, no I/O beyond the readers and writers it
+//! is given, no randomness; what it says of a pack follows from the pack and the reader's trust alone.
+//!
+//! - [`replay`]: a log's entries in order, what they build and what the rules refuse
+//! - [`trust`]: what a reader believes beforehand; [`pack`]: the container; [`verify`]: one line for each claim of a pack
+//! - [`grounds`]: what a verification establishes; [`explain`]: a session judged, control by control
+//! - [`disclosure`]: erasable values against their commitments; [`utc`]: times as people read them
+
+pub mod disclosure;
+pub mod explain;
+pub mod grounds;
+pub mod pack;
+pub mod replay;
+pub mod trust;
+pub mod utc;
+pub mod verify;

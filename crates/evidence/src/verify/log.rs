@@ -1,0 +1,149 @@
+//! The log inside a pack: entries against their hashes, hashes against the root, and the replay of what is sound.
+
+use crate::pack::{Fault, Manifest, Place};
+use crate::replay::{Newer, Select, World};
+use ledger::consistency::Head;
+use ledger::tile::TileKind;
+use ledger::tree::{self, Node};
+use ledger::{Hash, TilePath, Tree, hash, tile};
+
+/// Entries read so far.
+pub(super) struct Log {
+    /// Leaf hashes as the tiles state them; they come before the entries.
+    stated: Vec<Hash>,
+    stated_tree: Tree,
+    tree: Tree,
+    /// Final inner nodes and leaves: 64 bytes an entry, so that the root at any size can be had.
+    levels: Vec<Vec<Hash>>,
+    /// The first entry that is not what its hash says, or where a bundle stops making sense.
+    odd: Option<u64>,
+    pub(super) world: World,
+    pub(super) newer: Option<Newer>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            stated: Vec::new(),
+            stated_tree: Tree::new(),
+            tree: Tree::new(),
+            levels: Vec::new(),
+            odd: None,
+            world: World::new(Select::All),
+            newer: None,
+        }
+    }
+}
+
+impl Log {
+    pub(super) fn new(manifest: &Manifest) -> Self {
+        let sessions = manifest.sessions.iter().map(|session| session.id).collect();
+        Self {
+            world: World::new(Select::Sessions(sessions)),
+            ..Self::default()
+        }
+    }
+
+    /// Takes a hash tile or a bundle; gives the number of entries in it.
+    pub(super) fn take(&mut self, path: TilePath, body: &[u8]) -> Result<u64, Fault> {
+        if path.kind() == TileKind::Entries {
+            self.bundle(path, body);
+            return Ok(u64::from(path.width()));
+        }
+        let at = Place::File(crate::pack::Name::Tile(path));
+        let hashes = tile::decode(path, body).map_err(|e| Fault::form(at, e.to_string()))?;
+        for hash in hashes {
+            self.stated.push(hash);
+            // Full only past what a pack can hold.
+            self.stated_tree.append(hash).unwrap_or_default();
+        }
+        Ok(0)
+    }
+
+    fn bundle(&mut self, path: TilePath, body: &[u8]) {
+        let mut rest = body;
+        let mut entries = Vec::with_capacity(usize::from(path.width()));
+        for index in path.first()..path.first() + u64::from(path.width()) {
+            let Some((entry, after)) = split(rest) else {
+                self.odd.get_or_insert(index);
+                return;
+            };
+            rest = after;
+            let leaf = hash::leaf(entry);
+            self.append(leaf);
+            let stated = usize::try_from(index).ok().and_then(|at| self.stated.get(at));
+            if stated != Some(&leaf) {
+                self.odd.get_or_insert(index);
+            }
+            entries.push(entry);
+        }
+        if !rest.is_empty() {
+            let last = path.first() + u64::from(path.width()) - 1;
+            self.odd.get_or_insert(last);
+        }
+        // What is not the log's is not worth reading.
+        for entry in entries {
+            if self.odd.is_none() && self.newer.is_none() {
+                self.newer = self.world.push(entry).err();
+            }
+        }
+    }
+
+    fn append(&mut self, leaf: Hash) {
+        let levels = &mut self.levels;
+        let appended = self.tree.append_with(leaf, |node, hash| {
+            let level = usize::from(node.level);
+            if levels.len() <= level {
+                levels.push(Vec::new());
+            }
+            if let Some(level) = levels.get_mut(level) {
+                level.push(*hash);
+            }
+        });
+        appended.unwrap_or_default();
+    }
+
+    /// Holds entries and hashes against the head: entries at fault are told from hashes at fault.
+    pub(super) fn close(&mut self, head: &Head) -> Result<(), Fault> {
+        let whole = self.tree.size() == head.size && self.tree.root() == head.root;
+        match self.odd {
+            None if whole => Ok(()),
+            None => Err(Fault::form(
+                Place::File(crate::pack::Name::Checkpoint),
+                "the entries do not hash to the root that it states",
+            )),
+            Some(index) if whole => Err(Fault::form(Place::Hash(index), "is not the hash of its entry")),
+            Some(index) if self.stated_tree.root() == head.root => Err(Fault::form(
+                Place::Entry(index),
+                "is not the entry that the root covers",
+            )),
+            Some(index) => Err(Fault::form(
+                Place::Entry(index),
+                "neither fits its hash, nor the hashes the root",
+            )),
+        }
+    }
+
+    /// The root of the first `size` entries; nothing where the pack has fewer.
+    pub(super) fn root(&self, size: u64) -> Option<Hash> {
+        if size > self.tree.size() {
+            return None;
+        }
+        tree::root(size, |node| self.node(node).ok_or(())).ok()
+    }
+
+    /// The leaf hash of the entry at `index`.
+    pub(super) fn leaf(&self, index: u64) -> Option<Hash> {
+        self.node(Node { level: 0, index })
+    }
+
+    fn node(&self, node: Node) -> Option<Hash> {
+        let level = self.levels.get(usize::from(node.level))?;
+        level.get(usize::try_from(node.index).ok()?).copied()
+    }
+}
+
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+}

@@ -1,0 +1,170 @@
+//! What a verification found: one line for each thing that a pack claims, and one status over all of them.
+
+use crate::pack::Place;
+use serde::Serialize;
+use std::fmt;
+
+/// How one claim came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Shown.
+    Holds,
+    /// Nothing to hold it against; what the reader must know.
+    Noted,
+    /// It would need the reader's trust, which is not given or does not reach this far.
+    NotEstablished,
+    /// A later version wrote it.
+    Newer,
+    /// Shown false.
+    Fails,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Holds => "ok",
+            Self::Noted => "note",
+            Self::NotEstablished => "untrusted",
+            Self::Newer => "newer",
+            Self::Fails => "FAILED",
+        })
+    }
+}
+
+/// One line of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Claim {
+    /// What is claimed, in a word or two.
+    pub subject: String,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// What was found, as a sentence.
+    pub detail: String,
+    /// Where it went wrong, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Place>,
+}
+
+impl Claim {
+    pub(crate) fn holds(subject: &str, detail: impl Into<String>) -> Self {
+        Self::new(subject, Outcome::Holds, detail, None)
+    }
+
+    pub(crate) fn noted(subject: &str, detail: impl Into<String>) -> Self {
+        Self::new(subject, Outcome::Noted, detail, None)
+    }
+
+    pub(crate) fn not_established(subject: &str, detail: impl Into<String>) -> Self {
+        Self::new(subject, Outcome::NotEstablished, detail, None)
+    }
+
+    pub(crate) fn fails(subject: &str, at: Place, detail: impl Into<String>) -> Self {
+        Self::new(subject, Outcome::Fails, detail, Some(at))
+    }
+
+    pub(crate) fn new(subject: &str, outcome: Outcome, detail: impl Into<String>, at: Option<Place>) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            outcome,
+            detail: detail.into(),
+            at,
+        }
+    }
+}
+
+/// The answer over a pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Intact, and vouched for by keys that the reader believes.
+    Trusted,
+    /// Something in it is shown false: the first place.
+    Tampered {
+        /// Where.
+        at: Place,
+        /// What is wrong there.
+        what: String,
+    },
+    /// It agrees with itself; that it is the truth is not shown.
+    TrustNotEstablished {
+        /// What is missing.
+        because: String,
+    },
+    /// A later version wrote it.
+    NewerFormat {
+        /// What.
+        what: String,
+    },
+}
+
+impl Status {
+    /// The exit code of a verifier with this answer.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Trusted => 0,
+            Self::Tampered { .. } => 1,
+            Self::TrustNotEstablished { .. } => 2,
+            Self::NewerFormat { .. } => 3,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trusted => f.write_str("intact, and vouched for by keys that you trust"),
+            Self::Tampered { at, what } => write!(f, "tampered at {at}: {what}"),
+            Self::TrustNotEstablished { because } => write!(f, "self-consistent, trust not established: {because}"),
+            Self::NewerFormat { what } => f.write_str(what),
+        }
+    }
+}
+
+/// Everything that a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The environment, as far as it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// The log's origin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// Entries in the pack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entries: Option<u64>,
+    /// One for each claim, in the order in which they were checked.
+    pub claims: Vec<Claim>,
+    /// The answer.
+    pub status: Status,
+}
+
+impl Report {
+    /// The answer that claims give: the first that is shown false, else the first whose trust is missing.
+    pub(crate) fn status_of(claims: &[Claim], has_trust: bool) -> Status {
+        let first = |outcome| claims.iter().find(move |claim| claim.outcome == outcome);
+        if let Some(claim) = first(Outcome::Newer) {
+            return Status::NewerFormat {
+                what: claim.detail.clone(),
+            };
+        }
+        if let Some(claim) = first(Outcome::Fails) {
+            return Status::Tampered {
+                at: claim.at.clone().unwrap_or(Place::Pack),
+                what: claim.detail.clone(),
+            };
+        }
+        if !has_trust {
+            return Status::TrustNotEstablished {
+                because: "no trust file was given".into(),
+            };
+        }
+        match first(Outcome::NotEstablished) {
+            Some(claim) => Status::TrustNotEstablished {
+                because: claim.detail.clone(),
+            },
+            None => Status::Trusted,
+        }
+    }
+}
