@@ -73,7 +73,7 @@ pub(crate) struct Live {
     pub(crate) totals: Totals,
     buffer: Vec<u8>,
     /// The index of the next frame to be kept.
-    next_index: u64,
+    pub(crate) next_index: u64,
     /// The segment that last saw this session's header.
     segment: Option<u64>,
     /// The failed syncs that this session has answered for.

@@ -40,6 +40,12 @@ impl SessionJournal {
         self.session.id
     }
 
+    /// The index that the next frame gets: where the recording stands.
+    #[must_use]
+    pub fn next_frame(&self) -> u64 {
+        lock(&self.session.live).next_index
+    }
+
     /// Seals and writes `data`, in as many frames as it needs, and only then gives it back.
     ///
     /// Blocks for one `write(2)` per 64 KiB; nothing else. `now_us` counts from the opening.

@@ -168,6 +168,8 @@ pub struct Intent {
     pub command: Option<Vec<u8>>,
     /// Whether a terminal was asked for.
     pub pty: bool,
+    /// The recording's next frame.
+    pub frame: u64,
     /// Microseconds since the session opened.
     pub offset_us: u64,
 }
@@ -183,6 +185,8 @@ pub struct ActionEnd {
     pub bytes_in: u64,
     /// Bytes from the target.
     pub bytes_out: u64,
+    /// The recording's next frame at its end.
+    pub frame: u64,
 }
 
 /// Something that a known person asked for and the gateway refused by itself.

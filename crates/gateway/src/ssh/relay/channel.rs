@@ -100,6 +100,7 @@ pub(super) async fn tunnel(
         class,
         command: Some(destination.clone().into_bytes()),
         pty: false,
+        frame: live.passage.next_frame(),
         offset_us: live.passage.now_us(),
     };
     let intended = session.desk.ask(|answer| Ask::Intend(intent, answer)).await;
@@ -322,6 +323,7 @@ impl Relay {
             class,
             command: request.command(),
             pty,
+            frame: self.live.passage.next_frame(),
             offset_us: self.live.passage.now_us(),
         };
         let intended = self.session.desk.ask(|answer| Ask::Intend(intent, answer)).await;
@@ -501,6 +503,7 @@ impl Relay {
             exit: locked(&self.exit).clone(),
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
+            frame: self.live.passage.next_frame(),
         };
         if self.live_ended(end).await.is_none() {
             tracing::error!(session = %self.live.id, %action, "the end of an action could not be recorded");

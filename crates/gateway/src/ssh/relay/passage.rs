@@ -89,6 +89,11 @@ impl Passage {
         self.write(|journal, now| journal.exit(channel, exit, now)).await
     }
 
+    /// The recording's next frame; 0 once it is finished.
+    pub(super) fn next_frame(&self) -> u64 {
+        self.journal().as_ref().map_or(0, SessionJournal::next_frame)
+    }
+
     /// Microseconds since the session opened.
     pub(super) fn now_us(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX)
