@@ -1,10 +1,266 @@
-//! The client of the server's API. One connection's worth of state: the address, and a token that is never written down.
+//! The client of the server's API. It signs in with the person's key when a call needs it; the token lives as long as
+//! the command does and is never written down.
+//!
+//! INVARIANT (no borrowed challenge): a challenge is signed only if it names the server that was called and says what it
+//! is, so a server cannot have its challenge for another one signed.
 
+use crate::agent::SigningKey;
+use crate::config::Person;
 use crate::exit::Failure;
-use crate::trust::TrustBody;
+use crate::trust::{Offer, TrustBody};
+use api::{CHALLENGE_DOMAIN, Challenge};
+use model::json;
+use model::name::EnvironmentName;
+use model::signature::Namespace;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The longest answer that is read whole.
+const ANSWER_LENGTH_MAX: usize = 64 * 1024 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A server, and who calls it.
+pub(crate) struct Api {
+    server: String,
+    http: reqwest::Client,
+    token: Option<String>,
+}
+
+/// How the server says no.
+#[derive(Debug, Deserialize)]
+struct Problem {
+    code: String,
+    because: String,
+    #[serde(default)]
+    field: Option<String>,
+    #[serde(default)]
+    candidates: Vec<String>,
+}
+
+/// What was put on record.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Entered {
+    pub(crate) index: u64,
+}
+
+impl Api {
+    /// Without signing in: for what carries its own authority.
+    pub(crate) fn open(server: &str) -> Result<Self, Failure> {
+        let http = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .no_proxy()
+            .build()
+            .map_err(|error| Failure::unavailable(format!("no HTTP client: {error}")))?;
+        Ok(Self {
+            server: server.to_owned(),
+            http,
+            token: None,
+        })
+    }
+
+    /// Signed in with the person's key.
+    pub(crate) async fn sign_in(person: &Person) -> Result<(Self, SigningKey), Failure> {
+        #[derive(Deserialize)]
+        struct Challenged {
+            challenge: String,
+        }
+        #[derive(Serialize)]
+        struct Answered<'a> {
+            challenge: &'a str,
+            signature: String,
+        }
+        #[derive(Deserialize)]
+        struct Token {
+            token: String,
+        }
+        let mut api = Self::open(&person.server)?;
+        let key = person.key()?;
+        let challenged: Challenged = api.post("/v1/sign-in/challenge", &()).await?;
+        check_challenge(&person.server, &challenged.challenge)?;
+        let signature = key.sign(Namespace::SignIn, challenged.challenge.as_bytes())?;
+        let answered = Answered {
+            challenge: &challenged.challenge,
+            signature: signature.to_pem().map_err(Failure::unavailable)?,
+        };
+        let token: Token = api.post("/v1/sign-in", &answered).await.map_err(|failure| {
+            failure.next(format!(
+                "is {} enrolled here? name another key with --key, or ask your organisation to enrol this one",
+                key.public().fingerprint()
+            ))
+        })?;
+        api.token = Some(token.token);
+        Ok((api, key))
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.read(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        self.read(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// An answer that is not JSON.
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        let answer = self.send(self.request(Method::GET, path)).await?;
+        self.whole(answer).await
+    }
+
+    /// An answer that is read in pieces, and how long it may take.
+    pub(crate) async fn stream(&self, path: &str) -> Result<Response, Failure> {
+        let request = self.request(Method::GET, path).timeout(Duration::from_secs(24 * 3600));
+        self.send(request).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.server));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+        let answer = self.send(request).await?;
+        let bytes = self.whole(answer).await?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::unavailable(format!("`{}` gave an answer that cannot be read: {error}", self.server))
+                .next("is that a countersign server, and of this version?")
+        })
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let answer = request.send().await.map_err(|error| self.broken(&error))?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let bytes = self.whole(answer).await?;
+        Err(match serde_json::from_slice::<Problem>(&bytes) {
+            Ok(problem) => refused(status, problem),
+            Err(_) => Failure::unavailable(format!("`{}` answered {status}", self.server))
+                .next("is that a countersign server?"),
+        })
+    }
+
+    async fn whole(&self, mut answer: Response) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|error| self.broken(&error))? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() > ANSWER_LENGTH_MAX {
+                return Err(Failure::unavailable(format!(
+                    "`{}` gave an endless answer",
+                    self.server
+                )));
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn broken(&self, error: &reqwest::Error) -> Failure {
+        let why = if error.is_connect() {
+            "nobody answers there".to_owned()
+        } else if error.is_timeout() {
+            "it takes too long".to_owned()
+        } else {
+            format!("{error}")
+        };
+        Failure::unavailable(format!("`{}`: {why}", self.server))
+            .next("is the server running? its API listens on its own machine only: ssh -L 7878:127.0.0.1:7878 SERVER")
+    }
+}
+
+fn refused(status: StatusCode, problem: Problem) -> Failure {
+    let because = match &problem.field {
+        Some(field) => format!("{field}: {}", problem.because.trim_start_matches(&format!("{field}: "))),
+        None => problem.because,
+    };
+    let failure = match status {
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => Failure::unavailable(because),
+        _ => Failure::refused(format!("{because} ({})", problem.code)),
+    };
+    if problem.candidates.is_empty() {
+        failure
+    } else {
+        failure.next(format!("one of: {}", problem.candidates.join(", ")))
+    }
+}
+
+fn check_challenge(server: &str, text: &str) -> Result<(), Failure> {
+    let challenge: Challenge = json::from_slice(text.as_bytes())
+        .map_err(|error| Failure::refused(format!("`{server}` gave no challenge that can be signed: {error}")))?;
+    if challenge.domain != CHALLENGE_DOMAIN {
+        return Err(Failure::refused(format!(
+            "`{server}` asked for a signature over something else than a sign-in"
+        )));
+    }
+    if challenge.origin != server {
+        return Err(
+            Failure::refused(format!("`{server}` gave the challenge of `{}`", challenge.origin)).next(format!(
+                "if that is the same server, call it by that name: --server {}",
+                challenge.origin
+            )),
+        );
+    }
+    Ok(())
+}
 
 /// Posts signed bodies, in order; each is accepted or refused by the server's own rules.
 pub(crate) fn submit_bodies(server: &str, bodies: Vec<TrustBody>) -> Result<(), Failure> {
-    let _ = (server, bodies);
-    Err(Failure::unavailable("this build has no client"))
+    let server = crate::config::checked_url(server)?;
+    crate::stop::block_on(async {
+        let api = Api::open(&server)?;
+        for body in bodies {
+            let summary = body.summary();
+            let entered: Entered = api
+                .post("/v1/trust", &body)
+                .await
+                .map_err(|failure| failure.about(&summary))?;
+            println!("entered {summary} as {}", entered.index);
+        }
+        Ok(())
+    })
+}
+
+/// Asks the server which keys it has for a new environment.
+pub(crate) async fn offer(server: &str, environment: &EnvironmentName) -> Result<Offer, Failure> {
+    #[derive(Serialize)]
+    struct Wanted<'a> {
+        environment: &'a EnvironmentName,
+    }
+    Api::open(server)?
+        .post("/v1/environments/offer", &Wanted { environment })
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::bytes::Blob;
+
+    fn challenge(domain: &str, origin: &str) -> String {
+        let challenge = Challenge {
+            domain: domain.into(),
+            expires_ms: 1,
+            nonce: Blob(vec![1]),
+            origin: origin.into(),
+        };
+        String::from_utf8(json::to_vec(&challenge).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn only_the_called_servers_challenge_is_signed() {
+        let server = "http://127.0.0.1:7878";
+        assert!(check_challenge(server, &challenge(CHALLENGE_DOMAIN, server)).is_ok());
+        for bad in [
+            challenge(CHALLENGE_DOMAIN, "http://evil.example"),
+            challenge("countersign/approval/v1", server),
+            "{\"domain\":\"countersign/approval/v1\"}".into(),
+            "x".into(),
+        ] {
+            assert!(check_challenge(server, &bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -1,5 +1,8 @@
 //! One file for each group of commands. Each has its arguments, its help and a `run`.
 
+pub(crate) mod access;
+pub(crate) mod decide;
+pub(crate) mod environment;
 pub(crate) mod operator;
 pub(crate) mod owner;
 pub(crate) mod people;

@@ -69,6 +69,12 @@ impl Failure {
         self
     }
 
+    /// Says first what it is about.
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        self.what = format!("{what}: {}", self.what);
+        self
+    }
+
     /// Ends with a code and nothing more to say: the output has said it.
     pub(crate) fn silent(exit: Exit) -> Self {
         Self::new(exit, "")

@@ -13,6 +13,8 @@ mod fresh;
 mod paint;
 mod player;
 mod roots;
+mod serve;
+mod shown;
 mod stop;
 mod trust;
 mod words;
@@ -20,6 +22,7 @@ mod words;
 use clap::{CommandFactory, Parser, Subcommand};
 use exit::Failure;
 use std::process::ExitCode;
+use stop::block_on;
 
 /// Nothing privileged happens on one signature: access gateway and evidence ledger for privileged sessions.
 #[derive(Debug, Parser)]
@@ -31,6 +34,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the server: gateway, API and log
+    #[command(after_help = serve::HELP)]
+    Serve(config::ServeArgs),
     /// Run the owner's witness
     Witness(command::witness::WitnessArgs),
     /// Sign as the operator organisation
@@ -46,6 +52,25 @@ enum Command {
     Resource(command::resource::Command),
     /// Print what OpenSSH needs to reach an environment's resources by name
     SshConfig(command::ssh_config::SshConfigArgs),
+    /// Keys for a new environment
+    #[command(subcommand)]
+    Environment(command::environment::Command),
+    /// What you may reach or ask for
+    Ls(command::access::LookArgs),
+    /// Who you are here
+    Whoami(command::access::LookArgs),
+    /// Ask for access
+    Request(command::access::RequestArgs),
+    /// Requests that you may see
+    Requests(command::access::LookArgs),
+    /// Approve a request: shows it in plain words, then signs
+    Approve(command::decide::DecideArgs),
+    /// Deny a request
+    Deny(command::decide::DecideArgs),
+    /// Take a grant back; live sessions under it end
+    Revoke(command::decide::RevokeArgs),
+    /// End a live session
+    Kill(command::decide::KillArgs),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  countersign completions bash > /etc/bash_completion.d/countersign")]
     Completions {
@@ -71,12 +96,22 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
+        Command::Serve(args) => serve::run(args),
         Command::Witness(args) => command::witness::run(args),
         Command::Operator(command) => command::operator::run(command),
         Command::Owner(command) => command::owner::run(command),
         Command::Submit(args) => command::submit::run(args),
         Command::Resource(command) => command::resource::run(command),
         Command::SshConfig(args) => command::ssh_config::run(args),
+        Command::Environment(command) => block_on(command::environment::run(command)),
+        Command::Ls(args) => block_on(command::access::ls(args)),
+        Command::Whoami(args) => block_on(command::access::whoami(args)),
+        Command::Request(args) => block_on(command::access::request(args)),
+        Command::Requests(args) => block_on(command::access::requests(args)),
+        Command::Approve(args) => block_on(command::decide::approve(args)),
+        Command::Deny(args) => block_on(command::decide::deny(args)),
+        Command::Revoke(args) => block_on(command::decide::revoke(args)),
+        Command::Kill(args) => block_on(command::decide::kill(args)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut std::io::stdout());
             Ok(())

@@ -14,16 +14,21 @@ use zeroize::Zeroizing;
 
 /// Makes root key `number` in `folder`.
 pub(crate) fn make_root(folder: &Path, number: usize, comment: &str) -> Result<SigningKey, Failure> {
+    let path = folder.join(format!("root-{number}"));
+    make_key(&path, comment)?;
+    SigningKey::at(&path)
+}
+
+/// Makes an Ed25519 key at `path`, and its public half beside it.
+pub(crate) fn make_key(path: &Path, comment: &str) -> Result<(), Failure> {
     let seed = Zeroizing::new(fresh::bytes::<32>()?);
-    let unusable = |error: ssh_key::Error| Failure::unavailable(format!("a root key could not be made: {error}"));
+    let unusable = |error: ssh_key::Error| Failure::unavailable(format!("a key could not be made: {error}"));
     let pair = KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed));
     let private = PrivateKey::new(pair, comment).map_err(unusable)?;
-    let path = folder.join(format!("root-{number}"));
     let text = private.to_openssh(LineEnding::LF).map_err(unusable)?;
-    file::create_private(&path, text.as_bytes())?;
+    file::create_private(path, text.as_bytes())?;
     let public = private.public_key().to_openssh().map_err(unusable)?;
-    file::create_public(&public_path(folder, number), format!("{public}\n").as_bytes())?;
-    SigningKey::at(&path)
+    file::create_public(&path.with_extension("pub"), format!("{public}\n").as_bytes())
 }
 
 /// Takes a key that exists already (a token, a key in the agent) as root `number`.

@@ -5,34 +5,16 @@
 
 use crate::exit::{Exit, Failure};
 use crate::file;
-use model::body::Body;
+pub(crate) use desk::trust::Offer;
 use model::json;
 use model::name::{EnvironmentName, OrganisationName};
 use model::signature::{Key, Signed};
-use model::statement::{Custody, Disablement, Engagement, Enrolment, Gate, Genesis, Resource, Workflow};
+use model::statement::{Disablement, Engagement, Enrolment, Gate, Genesis, Resource, Workflow};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// What every such file ends with.
 pub(crate) const ENDING: &str = ".trust.jsonl";
-
-/// What an operator offers to an owner: the keys that its server made for one environment.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Offer {
-    /// The environment.
-    pub(crate) environment: EnvironmentName,
-    /// Origin of its log.
-    pub(crate) origin: String,
-    /// The log's verifier key.
-    pub(crate) log_key: String,
-    /// Signs the gateway's host certificates for this environment's names.
-    pub(crate) gateway_host_ca: Key,
-    /// Signs the certificates that targets accept.
-    pub(crate) user_ca: Key,
-    /// Who holds `user_ca`.
-    pub(crate) custody: Custody,
-}
 
 /// An operator's public half.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -113,30 +95,6 @@ pub(crate) enum TrustBody {
 }
 
 impl TrustBody {
-    /// The environment that it speaks of.
-    pub(crate) fn environment(&self) -> &EnvironmentName {
-        match self {
-            Self::Genesis(signed) => &signed.statement.environment,
-            Self::Engagement(signed) => &signed.statement.environment,
-            Self::Enrolled(signed) => &signed.statement.environment,
-            Self::Disabled(signed) => &signed.statement.environment,
-            Self::Resource(signed) => &signed.statement.environment,
-            Self::Workflow(signed) => &signed.statement.environment,
-        }
-    }
-
-    /// As an entry's body.
-    pub(crate) fn into_body(self) -> Body {
-        match self {
-            Self::Genesis(signed) => Body::Genesis(signed),
-            Self::Engagement(signed) => Body::Engagement(signed),
-            Self::Enrolled(signed) => Body::Enrolled(signed),
-            Self::Disabled(signed) => Body::Disabled(signed),
-            Self::Resource(signed) => Body::Resource(signed),
-            Self::Workflow(signed) => Body::Workflow(signed),
-        }
-    }
-
     /// What it says, in one line.
     pub(crate) fn summary(&self) -> String {
         match self {

@@ -21,7 +21,11 @@ fn corpus() -> PathBuf {
 #[test]
 fn each_parser_holds_over_its_corpus() {
     for (name, parser) in targets::TARGETS {
-        let seeds: Vec<_> = fs::read_dir(corpus().join(name)).into_iter().flatten().flatten().collect();
+        let seeds: Vec<_> = fs::read_dir(corpus().join(name))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .collect();
         assert!(!seeds.is_empty(), "no seeds in fuzz/corpus/{name}");
         for seed in seeds {
             let bytes = fs::read(seed.path()).unwrap();
@@ -36,6 +40,9 @@ fn each_parser_holds_over_its_corpus() {
 fn each_corpus_has_a_parser() {
     for folder in fs::read_dir(corpus()).unwrap().flatten() {
         let name = folder.file_name().into_string().unwrap();
-        assert!(targets::TARGETS.iter().any(|(target, _)| *target == name), "fuzz/corpus/{name} has no target");
+        assert!(
+            targets::TARGETS.iter().any(|(target, _)| *target == name),
+            "fuzz/corpus/{name} has no target"
+        );
     }
 }

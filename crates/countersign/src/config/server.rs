@@ -12,6 +12,7 @@ use std::str::FromStr;
 
 const SSH_DEFAULT: &str = "127.0.0.1:2222";
 const API_DEFAULT: &str = "127.0.0.1:7878";
+const LOG_DEFAULT: &str = "127.0.0.1:7880";
 const PUBLIC_DEFAULT: &str = "gateway.localhost";
 const NODE_DEFAULT: &str = "gw1";
 
@@ -27,6 +28,9 @@ pub(crate) struct ServeArgs {
     /// Where the API listens [default: 127.0.0.1:7878]
     #[arg(long, value_name = "ADDRESS")]
     api: Option<String>,
+    /// Where the logs' public side is served: checkpoints and hash tiles [default: 127.0.0.1:7880]
+    #[arg(long, value_name = "ADDRESS")]
+    log: Option<String>,
     /// Name under which this gateway is known; part of the origin of every log it makes [default: gateway.localhost]
     #[arg(long, value_name = "NAME")]
     public: Option<String>,
@@ -44,6 +48,7 @@ pub(crate) struct ServeArgs {
 struct RawServer {
     ssh: Option<String>,
     api: Option<String>,
+    log: Option<String>,
     public: Option<String>,
     node: Option<String>,
     #[serde(default)]
@@ -56,6 +61,7 @@ pub(crate) struct Server {
     pub(crate) data: PathBuf,
     pub(crate) ssh: SocketAddr,
     pub(crate) api: SocketAddr,
+    pub(crate) log: SocketAddr,
     pub(crate) public: String,
     pub(crate) node: NodeName,
     pub(crate) witnesses: Vec<WitnessPlace>,
@@ -88,6 +94,7 @@ impl Server {
         Ok(Self {
             ssh: said(args.ssh, "ssh", raw.ssh, SSH_DEFAULT).address()?,
             api: said(args.api, "api", raw.api, API_DEFAULT).address()?,
+            log: said(args.log, "log", raw.log, LOG_DEFAULT).address()?,
             public: said(args.public, "public", raw.public, PUBLIC_DEFAULT).host_name()?,
             node: said(args.node, "node", raw.node, NODE_DEFAULT).parse()?,
             witnesses: witnesses

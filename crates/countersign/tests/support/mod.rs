@@ -1,6 +1,9 @@
 //! What end-to-end tests stand on: folders that sshd accepts, the real binary, processes that die with the test.
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+pub(crate) mod running;
+pub(crate) mod target;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 

@@ -1,0 +1,254 @@
+//! `countersign serve`: everything that runs in one server, put together, and taken apart again in the right order.
+//!
+//! INVARIANT (last to go): sessions end and are on record before the journal and the store close.
+
+mod clerk;
+mod public;
+mod recovery;
+mod witnesses;
+
+use crate::config::{ServeArgs, Server};
+use crate::exit::Failure;
+use crate::stop::{self, Stop};
+use crate::{fresh, paint};
+use api::Recordings;
+use clerk::Clerk;
+use desk::{Desk, LogKeys, Terms};
+use gateway::ssh::ask::Desk as Questions;
+use gateway::ssh::relay::{Gateway, Settings};
+use journal::{Journal, JournalConfig, ReadError};
+use model::id::BootId;
+use model::signature::Key;
+use publisher::{Publisher, PublisherConfig};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Clock, OpenError, Store, StoreConfig};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// How long sessions have to end and be put on record when the server stops.
+const FAREWELL: Duration = Duration::from_secs(20);
+/// How often refusals of strangers are handed on to be entered.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+
+pub(crate) const HELP: &str = "Examples:
+  countersign serve                                        # in ./countersign-data, on loopback
+  countersign serve --data /var/lib/countersign --ssh 0.0.0.0:2222 --public gw.example \\
+      --witness http://witness.acme.example:7879
+
+An empty folder is enough: keys and database are made at the first start. Flags may also stand in DATA/server.toml
+(ssh, api, log, public, node, witness). COUNTERSIGN_LOG=debug shows more. SIGTERM ends sessions, then the server.";
+
+pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
+    let server = Server::read(args)?;
+    stop::diagnostics();
+    stop::block_on(serve(server))
+}
+
+/// What the parts have in common.
+struct Parts {
+    server: Server,
+    store: Store,
+    journal: Journal,
+    publisher: Publisher,
+    desk: Arc<Desk>,
+    clerk: Arc<Clerk>,
+}
+
+async fn serve(server: Server) -> Result<(), Failure> {
+    let mut stop = Stop::listen()?;
+    let is_new = !server.data.join("store.db").exists();
+    let store = open_store(&server).await?;
+    let (journal, recovery) =
+        Journal::open(JournalConfig::new(server.data.join("journal"))).map_err(Failure::unavailable)?;
+    let host_key = clerk::host_key(&server.data)?;
+    let ssh = listen(server.ssh).await?;
+    let log = listen(server.log).await?;
+    let publisher = start_publisher(&server, &store).await?;
+    let desk = Desk::new(
+        store.clone(),
+        Terms {
+            origin: server.public.clone(),
+            log_keys: log_keys(store.clone()),
+        },
+    );
+    recovery::settle(&desk, &recovery).await?;
+    let clerk = Arc::new(Clerk::new(desk.clone(), publisher.clone(), journal.clone(), host_key));
+    let api = api::Config {
+        bind: server.api,
+        origin: None,
+    };
+    let api = api::Server::bind(api, desk.clone(), recordings(journal.clone()))
+        .await
+        .map_err(Failure::unavailable)?;
+    let parts = Parts {
+        server,
+        store,
+        journal,
+        publisher,
+        desk,
+        clerk,
+    };
+    tell(&parts, is_new, (&ssh, api.address(), &log))?;
+    let (ending, ended) = watch::channel(false);
+    let running = start(&parts, (ssh, api, log), &ended);
+    stop.told().await;
+    tracing::info!("stopping: sessions are ended and put on record; a second signal stops at once");
+    tokio::select! {
+        () = farewell(parts, running, ending) => Ok(()),
+        () = stop.told() => Err(Failure::refused("stopped at once; sessions that were live will be marked as lost")),
+    }
+}
+
+async fn open_store(server: &Server) -> Result<Store, Failure> {
+    let boot = fresh::id(BootId::new)?;
+    let clock = Clock::new(crate::clock::now_ms);
+    let config = StoreConfig::new(&server.data, server.node.clone(), boot, clock);
+    Store::open(config).await.map_err(|error| match error {
+        OpenError::InUse { .. } => {
+            Failure::refused(&error).next("stop that server first, or name another folder with --data")
+        }
+        _ => Failure::unavailable(&error),
+    })
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| Failure::unavailable(format!("cannot listen on `{address}`: {error}")))
+}
+
+async fn start_publisher(server: &Server, store: &Store) -> Result<Publisher, Failure> {
+    let config = PublisherConfig {
+        tiles: server.data.join("tiles"),
+        witnesses: witnesses::find(&server.data, &server.witnesses).await?,
+    };
+    Publisher::start(store.clone(), config)
+        .await
+        .map_err(Failure::unavailable)
+}
+
+/// Log keys are made in the vault, under the name where the publisher looks for them.
+fn log_keys(store: Store) -> LogKeys {
+    LogKeys::new(move |environment, origin| {
+        let store = store.clone();
+        async move {
+            let key = publisher::log_key(&store, &environment, &origin).await;
+            key.map(|key| key.to_string()).map_err(|error| error.to_string())
+        }
+    })
+}
+
+/// Recordings as the API sends them: each extent in export form, with its length before it (four bytes, big endian).
+fn recordings(journal: Journal) -> Recordings {
+    Recordings::new(move |_, session| match journal.extents(&session.to_bytes()) {
+        Ok(extents) => Ok(Some(Box::new(extents.map(|extent| {
+            let extent = extent.map_err(io::Error::other)?;
+            let length = u32::try_from(extent.bytes.len()).map_err(io::Error::other)?;
+            Ok([&length.to_be_bytes(), extent.bytes.as_slice()].concat())
+        })))),
+        Err(ReadError::Unknown) => Ok(None),
+        Err(error) => Err(io::Error::other(error)),
+    })
+}
+
+/// Begins everything that runs until the end.
+fn start(
+    parts: &Parts,
+    (ssh, api, log): (TcpListener, api::Server, TcpListener),
+    ended: &watch::Receiver<bool>,
+) -> tokio::task::JoinSet<()> {
+    let mut running = tokio::task::JoinSet::new();
+    let (questions, asked) = Questions::new();
+    let settings = Settings::new(vec![parts.clerk.host_key.clone()]);
+    let gateway = Gateway::new(settings, questions, ended.clone());
+    running.spawn(Arc::clone(&parts.clerk).serve(asked));
+    running.spawn(Arc::clone(&parts.clerk).follow_journal());
+    running.spawn(count_strangers(parts.desk.clone(), Arc::clone(&gateway)));
+    running.spawn(gateway.serve(ssh));
+    running.spawn(desk::watch::run(parts.desk.clone()));
+    running.spawn(publish_new(parts.store.clone(), parts.publisher.clone()));
+    running.spawn(public::serve(log, parts.publisher.clone()));
+    let (strangers, mut told) = (parts.desk.clone(), ended.clone());
+    running.spawn(async move { desk::stranger::run(&strangers).await });
+    running.spawn(api.run(async move {
+        // A sender that is gone has ended, too.
+        drop(told.wait_for(|ended| *ended).await);
+    }));
+    running
+}
+
+/// Environments that are founded while the server runs are published from then on.
+async fn publish_new(store: Store, publisher: Publisher) {
+    let mut committed = store.committed();
+    while committed.changed().await.is_ok() {
+        match store.environments().await {
+            Ok(environments) => {
+                for environment in environments {
+                    if let Err(error) = publisher.publish(&environment).await {
+                        tracing::error!(%environment, %error, "the environment cannot be published");
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the environments cannot be read"),
+        }
+    }
+}
+
+async fn count_strangers(desk: Arc<Desk>, gateway: Arc<Gateway>) {
+    let mut tick = tokio::time::interval(COUNT_EVERY);
+    loop {
+        tick.tick().await;
+        for (code, count) in gateway.refusals.take() {
+            (0..count).for_each(|_| desk::stranger::count(&desk, "ssh", code));
+        }
+    }
+}
+
+/// Ends sessions, waits until they are on record, then closes what they were recorded in.
+async fn farewell(parts: Parts, mut running: tokio::task::JoinSet<()>, ending: watch::Sender<bool>) {
+    ending.send_replace(true);
+    let sessions = parts.clerk.sessions.clone();
+    let none_left = async {
+        while sessions.count() > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    if tokio::time::timeout(FAREWELL, none_left).await.is_err() {
+        tracing::error!(
+            sessions = sessions.count(),
+            "sessions did not end; they will be marked as lost"
+        );
+    }
+    running.shutdown().await;
+    let synced = tokio::task::spawn_blocking(move || parts.journal.sync_blocking().is_ok());
+    if !synced.await.unwrap_or(false) {
+        tracing::error!("the journal could not be synced");
+    }
+    parts.store.close().await;
+    println!("stopped");
+}
+
+fn tell(parts: &Parts, is_new: bool, (ssh, api, log): (&TcpListener, SocketAddr, &TcpListener)) -> Result<(), Failure> {
+    let paint = paint::Paint::of_output();
+    let at = |listener: &TcpListener| listener.local_addr().map_err(Failure::unavailable);
+    let data = parts.server.data.display();
+    if is_new {
+        println!(
+            "made      {data}: database, vault and journal (0700), master.key, host_key (back these two up, apart)"
+        );
+    }
+    let host_key = Key::new(parts.clerk.host_key.public_key()).map_err(Failure::unavailable)?;
+    println!("gateway   {} known as {}", paint.bold(at(ssh)?), parts.server.public);
+    println!("api       {}", paint.bold(format!("http://{api}")));
+    println!("log       {}", paint.bold(format!("http://{}", at(log)?)));
+    println!("host key  {host_key}");
+    if is_new {
+        println!(
+            "next: an owner needs an offer: countersign environment offer NAME --server http://{api} > offer.json"
+        );
+    }
+    Ok(())
+}

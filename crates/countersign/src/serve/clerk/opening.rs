@@ -1,0 +1,335 @@
+//! Openings: found, judged, committed, cleared, recorded; and the answer to somebody who waits for an approval.
+//!
+//! Who waits asks again each second. INVARIANT (refused once): a wait is one refusal on record, not one a second: until
+//! something that concerns the request changes, the first answer is given again.
+
+use super::Clerk;
+use super::live::Standing;
+use desk::Failure;
+use desk::open::{self, Arrival};
+use desk::people::Caller;
+use desk::reach::{self, Found, Target};
+use gateway::ssh::ask::{Opened, Opening, Refusal, Target as Dialed, Wanted};
+use gateway::ssh::wire::Hint;
+use journal::{SessionStart, State};
+use model::body::{EndCause, Ended, Recorded};
+use model::bytes::Digest;
+use model::chain::Session;
+use model::id::{RequestId, SessionId};
+use model::name::EnvironmentName;
+use model::signature::Key;
+use publisher::Cleared;
+use recording::{Dek, chain_start};
+use ssh_key::{Certificate, PublicKey};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+/// Those who wait, that are remembered; beyond these a wait is refused on record again.
+const WAITING_MAX: usize = 4096;
+
+/// Who waits, and for what, by the log-in of their connection.
+#[derive(Default)]
+pub(super) struct Waiting(Mutex<HashMap<Digest, Wait>>);
+
+#[derive(Clone)]
+struct Wait {
+    refusal: Refusal,
+    /// Requests that waited when it was said.
+    requests: Vec<RequestId>,
+}
+
+impl Waiting {
+    fn find(&self, proof: Digest) -> Option<Wait> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&proof)
+            .cloned()
+    }
+
+    fn note(&self, proof: Digest, wait: Wait) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= WAITING_MAX {
+            waiting.clear();
+        }
+        waiting.insert(proof, wait);
+    }
+
+    fn forget(&self, proof: Digest) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&proof);
+    }
+}
+
+/// Why there is no session.
+enum No {
+    Pending(Refusal),
+    Refused(Refusal),
+}
+
+impl From<Failure> for No {
+    fn from(failure: Failure) -> Self {
+        let waits = matches!(
+            failure.code(),
+            "no_grant" | "customer_approval_missing" | "approval_missing"
+        );
+        let refusal = refusal(&failure);
+        if waits {
+            Self::Pending(refusal)
+        } else {
+            Self::Refused(refusal)
+        }
+    }
+}
+
+impl Clerk {
+    pub(super) async fn open(&self, wanted: &Wanted) -> Opening {
+        let proof = Digest::of(&wanted.proof.signed.0);
+        let callers = self.callers(&wanted.key).await;
+        if let Some(wait) = self.waiting.find(proof) {
+            if self.still_waits(&callers, wanted, &wait).await {
+                return Opening::Pending(wait.refusal);
+            }
+        }
+        match self.try_open(&callers, wanted).await {
+            Ok(opened) => {
+                self.waiting.forget(proof);
+                Opening::Opened(Box::new(opened))
+            }
+            Err(No::Refused(refusal)) => {
+                self.waiting.forget(proof);
+                Opening::Refused(refusal)
+            }
+            Err(No::Pending(refusal)) => {
+                let requests = self.requests_waiting(&callers, wanted).await;
+                self.waiting.note(
+                    proof,
+                    Wait {
+                        refusal: refusal.clone(),
+                        requests,
+                    },
+                );
+                Opening::Pending(refusal)
+            }
+        }
+    }
+
+    /// Whether nothing that could change the answer has happened: no grant covers it, the same requests wait.
+    async fn still_waits(&self, callers: &[Caller], wanted: &Wanted, wait: &Wait) -> bool {
+        !self.is_covered(callers, wanted).await && self.requests_waiting(callers, wanted).await == wait.requests
+    }
+
+    async fn is_covered(&self, callers: &[Caller], wanted: &Wanted) -> bool {
+        let reach = reach::ls(&self.desk, callers).await.unwrap_or_default();
+        let here = reach
+            .iter()
+            .filter(|ground| ground.caller.environment == wanted.reachable.environment);
+        let mut scopes = here.flat_map(|ground| ground.grants.iter().map(|grant| &grant.scope));
+        scopes.any(|scope| {
+            scope.resources.contains(&wanted.reachable.resource) && scope.accounts.contains(&wanted.account)
+        })
+    }
+
+    async fn requests_waiting(&self, callers: &[Caller], wanted: &Wanted) -> Vec<RequestId> {
+        let reach = reach::ls(&self.desk, callers).await.unwrap_or_default();
+        let here = reach
+            .into_iter()
+            .filter(|ground| ground.caller.environment == wanted.reachable.environment);
+        let requests = here.flat_map(|ground| ground.requests.into_iter());
+        let covers = requests.filter(|request| request.scope.resources.contains(&wanted.reachable.resource));
+        covers.map(|request| request.request).collect()
+    }
+
+    async fn try_open(&self, callers: &[Caller], wanted: &Wanted) -> Result<Opened, No> {
+        let found = reach::resolve(&self.desk, callers, &target(wanted)).await?;
+        self.check_recorder()?;
+        let dek = Zeroizing::new(crate::fresh::bytes::<32>().map_err(|error| unavailable(&error.to_string()))?);
+        let recorded_under = Dek::from_bytes(*dek);
+        let arrival = Arrival {
+            wanted: found.wanted.clone(),
+            proof: wanted.proof.clone(),
+            client: wanted.client.to_string(),
+            dek,
+            dek_commitment: Digest(recorded_under.commitment()),
+            key: wanted.session_key.clone(),
+            time: self.publisher.time_basis(&found.environment).await,
+        };
+        let committed = open::open_session(&self.desk, &found.environment, &arrival).await?;
+        let session = committed.session().id;
+        let origin = self.origin(&found, callers);
+        let empty = Recorded {
+            frames: 0,
+            extents: 0,
+            chain: Digest(chain_start(&origin, &session.to_bytes(), &recorded_under.commitment())),
+        };
+        let cleared = match self.publisher.clear(committed, &found.wanted).await {
+            Ok(cleared) => cleared,
+            Err(why) => {
+                self.end_unopened(&found.environment, session, EndCause::LedgerStopped, empty)
+                    .await;
+                return Err(No::Refused(gate(&why.to_string())));
+            }
+        };
+        match self.begin(cleared, &recorded_under, &origin).await {
+            Ok(opened) => Ok(opened),
+            Err(why) => {
+                self.end_unopened(&found.environment, session, EndCause::RecorderStopped, empty)
+                    .await;
+                Err(No::Refused(recorder(&why)))
+            }
+        }
+    }
+
+    /// Evidence before effect: without a working recorder nothing is even put on record as opened.
+    fn check_recorder(&self) -> Result<(), No> {
+        match self.journal.health().state {
+            State::Ok => Ok(()),
+            State::LowDisk => Err(No::Refused(recorder("the recording's disk is almost full"))),
+            State::Stopped(reason) => Err(No::Refused(recorder(&reason.to_string()))),
+        }
+    }
+
+    fn origin(&self, found: &Found, callers: &[Caller]) -> String {
+        let caller = callers.iter().find(|caller| caller.environment == found.environment);
+        caller.map(|caller| caller.origin.clone()).unwrap_or_default()
+    }
+
+    /// The recording begins and orders are heard; then it may be dialed.
+    async fn begin(&self, cleared: Cleared<Session>, dek: &Dek, origin: &str) -> Result<Opened, String> {
+        let environment = cleared.environment().clone();
+        let opening = cleared.opening();
+        let session = cleared.into_session();
+        let id = session.id;
+        let start = SessionStart {
+            session: id.to_bytes(),
+            origin,
+            dek,
+            opened_at_ms: opening.time_ms,
+        };
+        let journal = self.journal.session(&start).map_err(|error| error.to_string())?;
+        let opened = Instant::now();
+        let left = session.facts.until_ms.saturating_sub(self.desk.now_ms());
+        let target = dialed(&session)?;
+        let standing = Standing {
+            environment: environment.clone(),
+            session,
+            opened,
+        };
+        let orders = self
+            .sessions
+            .begin(self, standing)
+            .await
+            .map_err(|failure| failure.to_string())?;
+        Ok(Opened {
+            session: id,
+            target,
+            journal,
+            opened,
+            until: opened + Duration::from_millis(left),
+            orders,
+        })
+    }
+
+    /// An opening that leads nowhere is ended on record.
+    async fn end_unopened(
+        &self,
+        environment: &EnvironmentName,
+        session: SessionId,
+        cause: EndCause,
+        recorded: Recorded,
+    ) {
+        let ended = Ended {
+            cause,
+            due_ms: None,
+            late_ms: None,
+            recorded,
+            bytes_in: 0,
+            bytes_out: 0,
+            bytes_journaled: 0,
+            sync_gap_ms_max: 0,
+            channels_opened: 0,
+            channels_closed: 0,
+            host_key: None,
+        };
+        if let Err(failure) = desk::session::end_session(&self.desk, environment, session, ended).await {
+            tracing::error!(%session, %failure, "the end of a session could not be recorded");
+        }
+    }
+
+    pub(super) async fn certificate(&self, session: SessionId, key: &PublicKey) -> Result<Certificate, String> {
+        let standing = self.sessions.find(session).ok_or("the session is not open here")?;
+        let key = Key::new(key).map_err(|error| error.to_string())?;
+        desk::certificate::sign_certificate(&self.desk, &standing.environment, &standing.session, &key)
+            .await
+            .map_err(|failure| failure.to_string())
+    }
+}
+
+fn target(wanted: &Wanted) -> Target {
+    Target {
+        account: wanted.account.clone(),
+        place: wanted.reachable.full_name(),
+        pick: wanted.hint.as_ref().map(|hint| match hint {
+            Hint::Request(id) => id.to_string(),
+            Hint::Ticket(text) => text.clone(),
+        }),
+    }
+}
+
+fn dialed(session: &Session) -> Result<Dialed, String> {
+    let keys = session.resource.host_keys.iter().map(Key::parsed);
+    Ok(Dialed {
+        host: session.resource.host.clone(),
+        port: session.resource.port,
+        host_keys: keys.collect::<Result<_, _>>().map_err(|error| error.to_string())?,
+        account: session.facts.account.clone(),
+    })
+}
+
+/// A failure of the desk, as the gateway says it.
+pub(super) fn refusal(failure: &Failure) -> Refusal {
+    let (control, next) = match failure {
+        Failure::Refused { candidates, .. } if !candidates.is_empty() => {
+            ("CS-GRANT", format!("one of: {}", candidates.join(", ")))
+        }
+        Failure::Refused { code, .. } if *code == "no_grant" => {
+            ("CS-GRANT", "ssh gateway request ACCOUNT@RESOURCE --reason \"…\"".into())
+        }
+        Failure::Refused { .. } => ("CS-GRANT", String::new()),
+        _ => ("CS-LEDGER", String::new()),
+    };
+    Refusal {
+        control,
+        code: failure.code().into(),
+        because: failure.to_string(),
+        next,
+    }
+}
+
+fn unavailable(why: &str) -> No {
+    No::Refused(Refusal {
+        control: "CS-LEDGER",
+        code: "unavailable".into(),
+        because: why.into(),
+        next: "try again".into(),
+    })
+}
+
+fn gate(why: &str) -> Refusal {
+    Refusal {
+        control: "CS-GATE",
+        code: "gate_unmet".into(),
+        because: format!("the opening was not cosigned as its gate asks: {why}"),
+        next: "try again when the witness answers".into(),
+    }
+}
+
+fn recorder(why: &str) -> Refusal {
+    Refusal {
+        control: "CS-RECORDER",
+        code: "recorder_unavailable".into(),
+        because: format!("the session cannot be recorded: {why}"),
+        next: "tell the operator of this gateway".into(),
+    }
+}
