@@ -125,10 +125,8 @@ fn rekeying_under_load_loses_nothing() {
     for to in [TARGET, JUMPED] {
         let ssh = format!("ssh -o RekeyLimit=1M -F {} {to}", world.path("config").display());
         let pause = "perl -e 'while(read(STDIN,$b,1<<20)){select(undef,undef,undef,0.05);print $b}'";
-        let script = format!(
-            "head -c 24M /dev/urandom | tee {0} | {ssh} cat | {pause} | cmp - {0}",
-            world.path("sent").display()
-        );
+        let sent = world.path("sent").display().to_string();
+        let script = format!("head -c 24M /dev/urandom > {sent}; {ssh} cat < {sent} | {pause} | cmp - {sent}");
         let output = Command::new("bash")
             .args(["-c", &format!("set -o pipefail; {script}")])
             .output()

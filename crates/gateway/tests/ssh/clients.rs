@@ -221,3 +221,19 @@ fn an_idle_program_is_not_cut() {
     let output = world.run(&[JUMPED, "sleep 2.5; echo still here"]);
     assert_eq!(text(&output.stdout), "still here\n");
 }
+
+/// `eow@openssh.com` passes both ways: a reader that has enough ends the program, as without a gateway.
+#[test]
+fn a_reader_that_has_enough_ends_the_program() {
+    let world = World::new();
+    for to in [TARGET, JUMPED] {
+        let ssh = format!("ssh -F {} {to}", world.path("config").display());
+        let script = format!("timeout 8 {ssh} 'cat /dev/zero' | head -c 100000 | wc -c; echo ${{PIPESTATUS[0]}}");
+        let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+        let out = text(&output.stdout);
+        assert!(
+            out.starts_with("100000\n") && out.trim_end() != "100000\n124",
+            "{to}: {out}"
+        );
+    }
+}

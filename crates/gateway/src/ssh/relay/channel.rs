@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::id::ActionId;
 use model::statement::ActionClass;
-use recording::{Exit, Kind};
+use recording::{Exit, Kind as Frame};
 use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, client, server};
 use tokio::time::timeout;
 
 use crate::ssh::ask::{ActionEnd, Ask, Intent, Refusal, Refused};
 use crate::ssh::session::channel::{Last, Ruling};
 use crate::ssh::session::{Answers, Ending, Intake, Screen};
+use crate::ssh::wire::disposition::{self, Disposition, Kind, Side};
 
 use super::forward::{Gone, ToClient, ToTarget};
 use super::live::{Live, Session, Stage};
@@ -271,7 +272,7 @@ impl Relay {
 
     async fn send(&self, target: &ToTarget, data: Bytes) -> Result<(), Stop> {
         self.bytes_in.fetch_add(data.len() as u64, Relaxed);
-        let journaled = self.live.passage.record(Kind::Input, self.number, data).await?;
+        let journaled = self.live.passage.record(Frame::Input, self.number, data).await?;
         Ok(target.data(journaled).await?)
     }
 
@@ -286,7 +287,7 @@ impl Relay {
             Ruling::Refuse(code) => self.refuse(request, want_reply, code).await,
             Ruling::Begin(class) => {
                 self.intend(class, &request, intake.has_pty(), want_reply).await?;
-                self.pass(target, Kind::Opened, request, want_reply).await
+                self.pass(target, Frame::Opened, request, want_reply).await
             }
             Ruling::Forward => self.forward(target, request, want_reply).await,
         }
@@ -305,10 +306,10 @@ impl Relay {
             self.terminal.store(true, Relaxed);
             drop(self.live.passage.resize(self.number, size.recorded()).await?);
         }
-        self.pass(target, Kind::Mark, request, want_reply).await
+        self.pass(target, Frame::Mark, request, want_reply).await
     }
 
-    async fn pass(&self, target: &ToTarget, kind: Kind, request: Request, want_reply: bool) -> Result<(), Stop> {
+    async fn pass(&self, target: &ToTarget, kind: Frame, request: Request, want_reply: bool) -> Result<(), Stop> {
         let journaled = self.live.passage.record(kind, self.number, request.described()).await?;
         if want_reply && !locked(&self.answers).forwarded() {
             return Err(Stop::Done);
@@ -403,12 +404,12 @@ impl Relay {
                         screen.read(&data);
                     }
                     self.bytes_out.fetch_add(data.len() as u64, Relaxed);
-                    let journaled = self.live.passage.record(Kind::Output, self.number, data).await?;
+                    let journaled = self.live.passage.record(Frame::Output, self.number, data).await?;
                     self.client.output(journaled).await?;
                 }
                 Some(ChannelMsg::ExtendedData { data, ext: 1 }) => {
                     self.bytes_out.fetch_add(data.len() as u64, Relaxed);
-                    let journaled = self.live.passage.record(Kind::ErrorOutput, self.number, data).await?;
+                    let journaled = self.live.passage.record(Frame::ErrorOutput, self.number, data).await?;
                     self.client.error_output(journaled).await?;
                 }
                 Some(ChannelMsg::Close) | None => {
@@ -430,14 +431,24 @@ impl Relay {
             ChannelMsg::ExitSignal {
                 signal_name: signal, ..
             } => self.exited(Exit::Signal(signal_name(&signal))),
-            ChannelMsg::Request { name, data, .. } if name == "eow@openssh.com" => {
-                let request = Request::Named { name, data }.described();
-                let journaled = self.live.passage.record(Kind::Mark, self.number, request).await?;
-                return Ok(self.client.request(journaled).await?);
+            ChannelMsg::Request { name, data, .. } => return self.tell_request(name, data).await,
+            ChannelMsg::XonXoff { client_can_do } => {
+                let data = Bytes::copy_from_slice(&[u8::from(client_can_do)]);
+                return self.tell_request("xon-xoff".to_owned(), data).await;
             }
             _ => return Ok(()),
         };
         self.tell(last).await
+    }
+
+    /// A request of the target; only those that want no answer come here.
+    async fn tell_request(&self, name: String, data: Bytes) -> Result<(), Stop> {
+        if disposition::of(Kind::ChannelRequest, Side::Target, &name) != Disposition::Forward {
+            return Ok(());
+        }
+        let request = Request::Named { name, data }.described();
+        let journaled = self.live.passage.record(Frame::Mark, self.number, request).await?;
+        Ok(self.client.request(journaled).await?)
     }
 
     fn exited(&self, exit: Exit) -> Vec<Last> {
@@ -467,7 +478,7 @@ impl Relay {
     }
 
     async fn opened(&self, what: &str) -> Result<(), Shut> {
-        drop(self.live.passage.record(Kind::Opened, self.number, what).await?);
+        drop(self.live.passage.record(Frame::Opened, self.number, what).await?);
         Ok(())
     }
 
@@ -494,7 +505,7 @@ impl Relay {
     async fn finish(&self) {
         self.live.tallies.channels_closed.fetch_add(1, Relaxed);
         let ended = locked(&self.action).take();
-        if let Ok(closed) = self.live.passage.record(Kind::Closed, self.number, "").await {
+        if let Ok(closed) = self.live.passage.record(Frame::Closed, self.number, "").await {
             drop(closed); // it goes nowhere
         }
         let Some(action) = ended else { return };

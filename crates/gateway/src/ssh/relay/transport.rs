@@ -13,8 +13,9 @@ use super::gateway::Settings;
 
 /// Fast on any machine with AES instructions; the client's order wins on its side.
 const CIPHERS: &[cipher::Name] = &[cipher::AES_128_GCM, cipher::AES_256_GCM, cipher::CHACHA20_POLY1305];
-/// Says nothing about versions.
-const IDENTIFICATION: &str = "SSH-2.0-Countersign";
+/// OpenSSH says `eow@openssh.com` and `no-more-sessions@openssh.com` only to peers of this name; without the first,
+/// `ssh host 'tail -f log' | head -1` would not end. No version is claimed.
+const IDENTIFICATION: &str = "SSH-2.0-OpenSSH_Countersign";
 /// One window per channel and direction; what a stalled reader can cost.
 const WINDOW: u32 = 2 * 1024 * 1024;
 /// Messages per channel. Bytes are bounded by the window; a full queue would stop the whole connection.
