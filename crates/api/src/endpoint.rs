@@ -68,7 +68,7 @@ fn all() -> Vec<Endpoint> {
 pub fn list() -> Vec<String> {
     let line = |endpoint: Endpoint| {
         let who = if endpoint.signed_in { "token" } else { "open" };
-        format!("{:<5} {:<5} {}", endpoint.method, who, endpoint.path)
+        format!("{:<5} {:<5} {}", endpoint.method.as_str(), who, endpoint.path)
     };
     all().into_iter().map(line).collect()
 }
