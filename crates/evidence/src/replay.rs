@@ -91,6 +91,7 @@ pub struct World {
     holders: BTreeMap<Key, BTreeMap<IdentityId, u64>>,
     operator_keys: BTreeSet<Key>,
     dossiers: BTreeMap<SessionId, Dossier>,
+    progress: BTreeMap<u64, (EntryId, Digest, u64)>,
 }
 
 impl World {
@@ -113,6 +114,7 @@ impl World {
             holders: BTreeMap::new(),
             operator_keys: BTreeSet::new(),
             dossiers: BTreeMap::new(),
+            progress: BTreeMap::new(),
         }
     }
 
@@ -245,6 +247,8 @@ impl World {
                 if self.select.takes(line.session) {
                     let dossier = self.dossier_mut(line.session);
                     dossier.progress.push((placed.index, line.recorded.clone()));
+                    let entry = (placed.entry.id, placed.hash, placed.entry.time_ms);
+                    self.progress.insert(placed.index, entry);
                 }
             }
         }
@@ -361,6 +365,12 @@ impl World {
     #[must_use]
     pub fn workflow(&self, hash: Digest) -> Option<&Arc<Placed>> {
         self.kept.get(self.workflows.get(&hash)?)
+    }
+
+    /// Id, hash and time of a progress entry that speaks of a session that is followed.
+    #[must_use]
+    pub fn progress_entry(&self, index: u64) -> Option<(EntryId, Digest, u64)> {
+        self.progress.get(&index).copied()
     }
 
     /// What is known of a session that is followed.

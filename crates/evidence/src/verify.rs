@@ -18,6 +18,7 @@ pub use report::{Claim, Outcome, Report, Status};
 use crate::explain::{ExplainError, explain};
 use crate::grounds::{Grounds, Integrity};
 use crate::pack::{Fault, Place};
+use crate::reading::Reading;
 use crate::replay::World;
 use crate::trust::Trust;
 use collect::Collected;
@@ -96,10 +97,15 @@ impl Verified {
             .unwrap_or_default()
     }
 
-    /// What the pack discloses of an entry's commitments; each value was checked against its commitment.
+    /// Everything that its sessions can be told from. What the pack discloses was checked against its commitments.
     #[must_use]
-    pub fn disclosed(&self, entry: EntryId) -> Option<&Openings> {
-        self.contents.as_ref()?.disclosed.get(&entry)
+    pub fn reading(&self) -> Option<Reading<'_>> {
+        let contents = self.contents.as_ref()?;
+        Some(Reading {
+            world: &contents.world,
+            grounds: &contents.grounds,
+            disclosed: &contents.disclosed,
+        })
     }
 
     /// Judges one of its sessions.

@@ -81,7 +81,7 @@ fn an_honest_pack_is_trusted() {
     );
     assert!(!verdict.approved && !verdict.monitored && !verdict.attributable);
     disclosed = check(&pack, Some(&scene.trust()));
-    let openings = disclosed.disclosed(scene.disclosed[0].entry).unwrap();
+    let openings = &disclosed.reading().unwrap().disclosed[&scene.disclosed[0].entry];
     assert_eq!(openings.fields[0].value.as_bytes(), b"openssl update");
 }
 

@@ -164,16 +164,28 @@ impl Scene {
     /// Opens, acts, records and ends one session on `grant`.
     pub(crate) fn run(&mut self, grant: GrantId) -> SessionId {
         let reused = self.is(ControlId::Id1).then(|| self.decoy(grant));
-        let (session, mut opened, attachments) = self.opened(grant);
+        let mut opened = self.opened(grant);
         if let Some(proof) = reused {
-            opened.proof = proof;
+            opened.1.proof = proof;
         }
+        self.run_opened(opened, None)
+    }
+
+    /// Acts, records and ends a session that opens so. `forged` is a grant that only its operator believes in.
+    pub(crate) fn run_opened(
+        &mut self,
+        (session, mut opened, attachments): (SessionId, Opened, Vec<Attachment>),
+        forged: Option<GrantId>,
+    ) -> SessionId {
         if self.is(ControlId::Po1) {
             opened.decision.inputs = Digest::of(b"other facts");
         }
         let dek = opened.dek;
         let entry = opening_entry(&attachments);
-        let before = self.world.state.clone();
+        let mut before = self.world.state.clone();
+        if let Some(granted) = forged.map(|id| self.forged(id)) {
+            before.accept(granted);
+        }
         let placed = self.put_as(entry, Body::Opened(opened.clone()), Some(session), attachments);
         self.world.now_ms += 500;
         if !self.is(ControlId::Ev1) {
@@ -187,6 +199,22 @@ impl Scene {
         let recorded = self.record(session, dek);
         self.end(session, recorded);
         session
+    }
+
+    /// The state that a forged grant would have made.
+    pub(crate) fn forged(&self, id: GrantId) -> Changes {
+        let entries = self.world.log.iter().map(|bytes| Entry::parse(bytes).unwrap());
+        let granted = entries.zip(0u64..).find_map(|(entry, index)| match entry.body {
+            Body::Granted(granted) if granted.grant == id => Some((granted, index)),
+            _ => None,
+        });
+        let (granted, issued_at) = granted.unwrap();
+        let state = model::entity::GrantState {
+            granted,
+            issued_at,
+            revoked: None,
+        };
+        Changes(vec![(EntityKey::grant(id), Entity::Grant(Box::new(state)))])
     }
 
     /// An earlier session whose log-in proof is then used again.
