@@ -207,7 +207,7 @@ mod tests {
         assert!(other.check(&text, 1000).is_err(), "made by another start");
         assert!(elsewhere.check(&text, 1000).is_err(), "made for another origin");
         assert!(ours.check(&text.replace("61000", "99999"), 1000).is_err(), "prolonged");
-        for garbage in ["", "{}", "null", &text[1..]] {
+        for garbage in ["", "{}", "null", text.trim_start_matches('{')] {
             assert!(ours.check(garbage, 1000).is_err());
         }
         let first = ours.check(&text, 1000).ok().unwrap();

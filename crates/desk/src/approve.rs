@@ -144,6 +144,12 @@ async fn find<'a>(desk: &Desk, callers: &'a [Caller], id: RequestId) -> Result<(
     Err(Failure::Absent("request"))
 }
 
+/// Whether `caller` may see this request.
+pub(crate) async fn may_view(desk: &Desk, caller: &Caller, id: RequestId) -> Result<bool, Failure> {
+    let facts = desk.gather(&caller.environment, |state| facts(state, id)).await?;
+    Ok(facts.is_some_and(|facts| may_see(caller, &facts)))
+}
+
 /// People of the environment's owner, the requester, and approvers of the requester's organisation or of one that the
 /// rule asks.
 fn may_see(caller: &Caller, facts: &RequestFacts) -> bool {

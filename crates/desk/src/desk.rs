@@ -15,8 +15,10 @@ use model::entity::{Entity, EntityKind, GrantState, RequestState, ResourceState,
 use model::entry::Entry;
 use model::id::{EntryId, IdentityId, SessionId};
 use model::name::EnvironmentName;
+use model::statement::Genesis;
+use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use store::{CommitError, Committed, Filter, GatherError, Receipt, Store, StoredBlob};
 
 /// Entities in one page of a list.
@@ -63,6 +65,8 @@ pub struct Desk {
     pub(crate) offered: Offered,
     pub(crate) strangers: Strangers,
     pub(crate) repeats: Repeats,
+    /// A log has one genesis for ever, so what was read once holds.
+    genesis: Mutex<HashMap<EnvironmentName, Arc<Genesis>>>,
 }
 
 impl Desk {
@@ -77,6 +81,7 @@ impl Desk {
             offered: Offered::default(),
             strangers: Strangers::default(),
             repeats: Repeats::default(),
+            genesis: Mutex::default(),
         })
     }
 
@@ -139,6 +144,17 @@ impl Desk {
                 GatherError::Refused(refused) => refused.into(),
                 GatherError::Database(error) => unavailable(error),
             })
+    }
+
+    /// The environment's genesis, which must exist.
+    pub(crate) async fn genesis(&self, environment: &EnvironmentName) -> Result<Arc<Genesis>, Failure> {
+        let known = || self.genesis.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known().get(environment) {
+            return Ok(found.clone());
+        }
+        let found = Arc::new(self.gather(environment, |state| state.genesis().cloned()).await?);
+        known().insert(environment.clone(), found.clone());
+        Ok(found)
     }
 
     /// The newest entities of `listing`, at most as many as it takes.
@@ -336,7 +352,7 @@ impl Desk {
 }
 
 /// What a commit's error means to a caller. An opening or an action of unknown outcome is not looked up: its permit is
-/// gone, so it never takes effect, and what is stored of it is ended as lost.
+/// gone, so it never takes effect; the next start of this node ends as lost what is stored of it.
 pub(crate) fn failure(error: CommitError) -> Failure {
     match error {
         CommitError::NotStored(why) => unavailable(why),

@@ -72,7 +72,7 @@ async fn try_open(
     environment: &EnvironmentName,
     arrival: &Arrival,
 ) -> Result<Committed<Session>, Failure> {
-    let genesis = desk.gather(environment, |state| state.genesis().cloned()).await?;
+    let genesis = desk.genesis(environment).await?;
     let wraps = sealing::wrap(&genesis, &arrival.dek)?;
     for _ in 0..JUDGEMENTS_MAX {
         let now_ms = desk.now_ms();

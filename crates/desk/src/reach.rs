@@ -53,6 +53,14 @@ pub(crate) struct Ground {
     pub(crate) workflows: Vec<WorkflowState>,
 }
 
+impl Ground {
+    /// The places that somebody who typed `text` may have meant.
+    fn answering<'a>(&'a self, text: &'a str) -> impl Iterator<Item = (&'a Self, &'a Place)> {
+        let places = self.places.iter().filter(move |place| place.answers_to(text));
+        places.map(move |place| (self, place))
+    }
+}
+
 /// A grant that could be used now or later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LiveGrant {
@@ -220,40 +228,16 @@ pub struct Found {
 /// # Errors
 /// A refusal, on record: no such resource, no grant and why, or several of which one must be named.
 pub async fn resolve(desk: &Desk, callers: &[Caller], target: &Target) -> Result<Found, Failure> {
-    let grounds = grounds(desk, callers).await?;
-    let place_text = target.place.to_ascii_lowercase();
-    let mut places = vec![];
-    for ground in &grounds {
-        places.extend(
-            ground
-                .places
-                .iter()
-                .filter(|p| p.answers_to(&place_text))
-                .map(|place| (ground, place)),
-        );
+    let typed = target.place.to_ascii_lowercase();
+    let mut grounds = grounds_near(desk, callers, &typed).await?;
+    if grounds.is_empty() {
+        grounds = self::grounds(desk, callers).await?;
     }
-    let (ground, place) = match places.as_slice() {
-        [only] => *only,
-        [] => {
-            return Err(unresolved(
-                desk,
-                &grounds,
-                target,
-                "resource_unknown",
-                "you may not ask for it, or it does not exist; see `ls`",
-            )
-            .await);
-        }
-        _ => {
-            return Err(unresolved(
-                desk,
-                &grounds,
-                target,
-                "name_not_unique",
-                "it is more than one resource; use a full name",
-            )
-            .await);
-        }
+    let mut places = grounds.iter().flat_map(|ground| ground.answering(&typed));
+    let (ground, place) = match (places.next(), places.next()) {
+        (Some(only), None) => only,
+        (None, _) => return Err(unresolved(desk, &grounds, target, UNKNOWN).await),
+        (Some(_), Some(_)) => return Err(unresolved(desk, &grounds, target, NOT_UNIQUE).await),
     };
     let caller = &ground.caller;
     match pick_grant(desk, caller, place, target).await {
@@ -276,9 +260,33 @@ pub async fn resolve(desk: &Desk, callers: &[Caller], target: &Target) -> Result
     }
 }
 
+/// The one environment whose resource has `typed` as its full name, so that people of many environments wait for one.
+async fn grounds_near(desk: &Desk, callers: &[Caller], typed: &str) -> Result<Vec<Ground>, Failure> {
+    let named = |caller: &&Caller| {
+        typed
+            .strip_suffix(caller.environment.as_str())
+            .is_some_and(|rest| rest.ends_with('.'))
+    };
+    let near: Vec<Caller> = callers.iter().filter(named).cloned().collect();
+    let mut grounds = grounds(desk, &near).await?;
+    grounds.retain(|ground| ground.places.iter().any(|place| place.full_name == typed));
+    Ok(grounds)
+}
+
+const UNKNOWN: (&str, &str) = (
+    "resource_unknown",
+    "you may not ask for it, or it does not exist; see `ls`",
+);
+const NOT_UNIQUE: (&str, &str) = ("name_not_unique", "it is more than one resource; use a full name");
+
 /// Refuses a name that stands for no one place. It goes on record where this person is known; another environment's
 /// names are nobody else's business, so with several the text is left out.
-async fn unresolved(desk: &Desk, grounds: &[Ground], target: &Target, code: &'static str, because: &str) -> Failure {
+async fn unresolved(
+    desk: &Desk,
+    grounds: &[Ground],
+    target: &Target,
+    (code, because): (&'static str, &str),
+) -> Failure {
     let mut answer = Failure::Refused {
         code,
         because: format!("`{}`: {because}", target.place),

@@ -3,6 +3,7 @@
 //! People of the environment's owner read all of it; everybody else reads their own requests and sessions. Content
 //! leaves as ciphertext, but for what approvers are shown (see `approve`).
 
+use crate::approve;
 use crate::attempt::{self, Operation};
 use crate::desk::{Desk, Listing};
 use crate::failure::Failure;
@@ -13,6 +14,7 @@ use model::entity::{EntityKey, RequestState, SessionState};
 use model::entry::Entry;
 use model::id::{IdentityId, SessionId};
 use model::name::{EnvironmentName, Handle};
+use model::statement::Role;
 use serde::Serialize;
 
 /// Entries in one answer.
@@ -74,22 +76,27 @@ pub async fn sessions(desk: &Desk, callers: &[Caller]) -> Result<Vec<SessionLine
     Ok(lines)
 }
 
-/// The requests that these callers may see, newest first.
+/// The requests that these callers may see, newest first: people of the owner all of them, approvers those that they
+/// may have to decide, everybody their own.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub async fn requests(desk: &Desk, callers: &[Caller]) -> Result<Vec<RequestLine>, Failure> {
     let mut lines = vec![];
     for caller in callers {
-        let listing = if caller.of_owner {
+        let all = caller.of_owner || caller.may(Role::Approve);
+        let listing = if all {
             Listing::ALL
         } else {
             Listing::of(caller.identity)
         };
-        let all: Vec<RequestState> = desk
+        let states: Vec<RequestState> = desk
             .list(&caller.environment, listing.at_most(LINES_MAX), |_| true)
             .await?;
-        for state in all {
+        for state in states {
+            if !caller.of_owner && !approve::may_view(desk, caller, state.statement.request).await? {
+                continue;
+            }
             lines.push(RequestLine {
                 environment: caller.environment.clone(),
                 handle: handle(desk, &caller.environment, state.statement.requester).await?,

@@ -18,7 +18,7 @@ use model::statement::Genesis;
 
 /// Seals openings to the environment's recipients.
 pub(crate) async fn seal(desk: &Desk, environment: &EnvironmentName, openings: &Openings) -> Result<Vec<u8>, Failure> {
-    let genesis = desk.gather(environment, |state| state.genesis().cloned()).await?;
+    let genesis = desk.genesis(environment).await?;
     seal_for(&genesis, openings)
 }
 
@@ -33,7 +33,7 @@ pub(crate) async fn seal_readable(
     environment: &EnvironmentName,
     openings: &Openings,
 ) -> Result<Vec<u8>, Failure> {
-    let genesis = desk.gather(environment, |state| state.genesis().cloned()).await?;
+    let genesis = desk.genesis(environment).await?;
     let own = secret::reading_recipient(desk, environment).await?;
     let mut recipients = recipients(&genesis);
     recipients.push(own);

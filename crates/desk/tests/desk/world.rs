@@ -18,31 +18,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use store::{Clock, Store, StoreConfig};
 use zeroize::Zeroizing;
 
-pub const HOUR_MS: u64 = 3_600_000;
+pub(crate) const HOUR_MS: u64 = 3_600_000;
 /// An approver of the operator.
-pub const MAX: u8 = 30;
+pub(crate) const MAX: u8 = 30;
 
-pub struct Place {
-    pub desk: Arc<Desk>,
-    pub directory: tempfile::TempDir,
-    pub clock: Arc<AtomicU64>,
+pub(crate) struct Place {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) clock: Arc<AtomicU64>,
     /// The key file of the owner's first recipient.
-    pub owner_identity: Zeroizing<String>,
+    pub(crate) owner_identity: Zeroizing<String>,
     connections: AtomicU64,
 }
 
-pub fn acme() -> EnvironmentName {
+pub(crate) fn acme() -> EnvironmentName {
     name("acme")
 }
 
-pub async fn open_store(directory: &std::path::Path, clock: &Arc<AtomicU64>, boot: u8) -> Store {
+pub(crate) async fn open_store(directory: &std::path::Path, clock: &Arc<AtomicU64>, boot: u8) -> Store {
     let clock = clock.clone();
     let clock = Clock::new(move || clock.load(Ordering::SeqCst));
     let config = StoreConfig::new(directory, name("gw1"), BootId::new(START_MS, [boot; 10]), clock);
     Store::open(config).await.unwrap()
 }
 
-pub fn desk_over(store: Store) -> Arc<Desk> {
+pub(crate) fn desk_over(store: Store) -> Arc<Desk> {
     let log_keys = LogKeys::new(|_, origin| async move { Ok(format!("{origin}+00000000+AQ==")) });
     let terms = Terms {
         origin: "gateway.example".into(),
@@ -53,7 +53,7 @@ pub fn desk_over(store: Store) -> Arc<Desk> {
 
 impl Place {
     /// A server without environments.
-    pub async fn empty() -> Self {
+    pub(crate) async fn empty() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicU64::new(START_MS));
         let desk = desk_over(open_store(directory.path(), &clock, 1).await);
@@ -67,14 +67,14 @@ impl Place {
     }
 
     /// A server with `acme`, its people, `web1` and the workflow `patching`.
-    pub async fn founded() -> Self {
+    pub(crate) async fn founded() -> Self {
         let mut place = Self::empty().await;
         place.owner_identity = place.found("acme").await;
         place
     }
 
     /// Founds an environment like `acme`; gives the key file of its owner's first recipient.
-    pub async fn found(&self, environment: &str) -> Zeroizing<String> {
+    pub(crate) async fn found(&self, environment: &str) -> Zeroizing<String> {
         let (identity, recipient) = store::fresh_identity();
         let (_, second) = store::fresh_identity();
         let environment: EnvironmentName = name(environment);
@@ -103,22 +103,22 @@ impl Place {
         identity
     }
 
-    pub fn pass(&self, ms: u64) {
+    pub(crate) fn pass(&self, ms: u64) {
         self.clock.fetch_add(ms, Ordering::SeqCst);
     }
 
-    pub async fn callers(&self, seed: u8) -> Vec<Caller> {
+    pub(crate) async fn callers(&self, seed: u8) -> Vec<Caller> {
         people::admit(&self.desk, &public(seed), Operation::SignIn)
             .await
             .unwrap()
     }
 
-    pub async fn caller(&self, seed: u8) -> Caller {
+    pub(crate) async fn caller(&self, seed: u8) -> Caller {
         self.callers(seed).await.remove(0)
     }
 
     /// Alice asks as `wish` says.
-    pub async fn ask(&self, wish: &request::Wish) -> RequestId {
+    pub(crate) async fn ask(&self, wish: &request::Wish) -> RequestId {
         let callers = self.callers(seed::ALICE).await;
         let prepared = request::prepare(&self.desk, &callers, wish).await.unwrap();
         let id = prepared.statement.request;
@@ -132,7 +132,7 @@ impl Place {
     }
 
     /// What `seed` signs to approve `request`.
-    pub async fn approval(&self, seed: u8, request: RequestId) -> Signed<Approval> {
+    pub(crate) async fn approval(&self, seed: u8, request: RequestId) -> Signed<Approval> {
         let callers = self.callers(seed).await;
         let (view, approval) = approve::approval_statement(&self.desk, &callers, request)
             .await
@@ -140,7 +140,7 @@ impl Place {
         signed(&[seed], &view.origin, approval)
     }
 
-    pub async fn approve(&self, seed: u8, request: RequestId) -> approve::Decided {
+    pub(crate) async fn approve(&self, seed: u8, request: RequestId) -> approve::Decided {
         let approval = self.approval(seed, request).await;
         approve::submit_approval(&self.desk, &self.callers(seed).await, approval)
             .await
@@ -148,12 +148,12 @@ impl Place {
     }
 
     /// Alice asks for root on web1, Olga approves.
-    pub async fn granted(&self) -> GrantId {
+    pub(crate) async fn granted(&self) -> GrantId {
         let request = self.ask(&wish()).await;
         self.approve(seed::OLGA, request).await.grant.unwrap()
     }
 
-    pub fn arrival(&self, grant: GrantId) -> open::Arrival {
+    pub(crate) fn arrival(&self, grant: GrantId) -> open::Arrival {
         let connection = self.connections.fetch_add(1, Ordering::SeqCst);
         open::Arrival {
             wanted: Wanted {
@@ -173,13 +173,13 @@ impl Place {
     }
 
     /// Every entry of `acme`'s log.
-    pub async fn log(&self) -> Vec<Entry> {
+    pub(crate) async fn log(&self) -> Vec<Entry> {
         let stored = self.desk.store().entries(&acme(), 0..u64::MAX, 1000).await.unwrap();
         stored.iter().map(|(_, bytes)| Entry::parse(bytes).unwrap()).collect()
     }
 
     /// Operation and code of each refused attempt on record.
-    pub async fn attempts(&self) -> Vec<(String, String)> {
+    pub(crate) async fn attempts(&self) -> Vec<(String, String)> {
         let refused = |entry: Entry| match entry.body {
             Body::AttemptRefused(body) => Some((body.operation, body.code)),
             _ => None,
@@ -188,7 +188,12 @@ impl Place {
     }
 
     /// Tries something that must be refused, and that the refusal is the newest on record.
-    pub async fn refused<T: std::fmt::Debug>(&self, operation: &str, code: &str, result: Result<T, desk::Failure>) {
+    pub(crate) async fn refused<T: std::fmt::Debug>(
+        &self,
+        operation: &str,
+        code: &str,
+        result: Result<T, desk::Failure>,
+    ) {
         let failure = result.expect_err("this must be refused");
         assert_eq!(failure.code(), code, "{failure}");
         let latest = self.attempts().await.pop();
@@ -196,7 +201,7 @@ impl Place {
     }
 }
 
-pub fn wish() -> request::Wish {
+pub(crate) fn wish() -> request::Wish {
     request::Wish {
         resources: vec!["web1.acme".into()],
         accounts: vec![name("root")],

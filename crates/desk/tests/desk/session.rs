@@ -1,16 +1,6 @@
 //! A session's life at the desk: opening, actions, progress, orders to end, certificates, what a dead node leaves behind.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    unreachable_pub,
-    dead_code,
-    reason = "a test that cannot set up must stop; not every test uses all of the world"
-)]
 
-mod world;
-
+use crate::world::{HOUR_MS, Place, acme, desk_over, open_store, wish};
 use desk::session::{self, Doing};
 use desk::watch::{self, Orders, Reason};
 use desk::{Failure, certificate, open, read, stop, trust};
@@ -27,7 +17,6 @@ use ssh_key::certificate::CertType;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Committed;
-use world::{HOUR_MS, Place, acme, desk_over, open_store, wish};
 
 async fn opened(place: &Place) -> (GrantId, Committed<Session>) {
     let grant = place.granted().await;
