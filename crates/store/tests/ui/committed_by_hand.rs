@@ -1,0 +1,7 @@
+fn forge(environment: model::name::EnvironmentName, store: store::StoreId) -> store::Committed<()> {
+    store::Committed { environment, store, entries: vec![], outcome: () }
+}
+
+fn main() {
+    let _ = forge;
+}
