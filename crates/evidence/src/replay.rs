@@ -158,6 +158,7 @@ impl World {
         self.open_dossier(&placed);
         match apply(&self.state, &placed) {
             Ok(changes) => {
+                self.shadow.forget(&changes);
                 self.state.accept(changes);
                 self.note_trust(&placed, true);
             }

@@ -242,10 +242,10 @@ fn text(body: &Body) -> String {
         Body::Revoked(_) => "revoked the grant".into(),
         Body::Opened(body) => format!("opened {} on {}", body.account, body.resource),
         Body::Killed(_) => "ordered the end".into(),
-        Body::Gap(gap) => format!("frames from {} are in doubt: {:?}", gap.first, gap.cause),
-        Body::Ended(ended) => format!("ended: {:?}", ended.cause),
+        Body::Gap(gap) => format!("frames from {} are in doubt: {}", gap.first, word(&gap.cause)),
+        Body::Ended(ended) => format!("ended: {}", word(&ended.cause)),
         Body::Lost(_) => "lost: its gateway died".into(),
-        Body::Intended(intended) => format!("{:?} allowed on channel {}", intended.class, intended.channel),
+        Body::Intended(intended) => format!("{} allowed on channel {}", word(&intended.class), intended.channel),
         Body::ActionRefused(refused) => format!("{} refused: {}", refused.wanted, refused.code),
         Body::ActionEnded(ended) => match (ended.exit_status, &ended.exit_signal) {
             (Some(status), _) => format!("done, status {status}"),
@@ -254,6 +254,13 @@ fn text(body: &Body) -> String {
         },
         body => body.kind().to_owned(),
     }
+}
+
+/// The word by which a value stands in an entry.
+pub(crate) fn word<T: Serialize>(value: &T) -> String {
+    let word = serde_json::to_value(value).ok();
+    let word = word.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
+    word.replace('_', " ")
 }
 
 fn list<T: ToString>(names: &[T]) -> String {

@@ -2,6 +2,7 @@
 //! owner, got out of band. Never read from a pack. `docs/formats/pack.md` describes the file.
 
 use ledger::SignedCheckpoint;
+use ledger::checkpoint::CheckpointError;
 use ledger::policy::{Policy, PolicyError};
 use model::name::EnvironmentName;
 use model::signature::Key;
@@ -107,6 +108,14 @@ impl Trust {
     pub fn with_seen(mut self, checkpoint: SignedCheckpoint) -> Self {
         self.seen = Some(checkpoint);
         self
+    }
+
+    /// As [`Trust::with_seen`], from the checkpoint's bytes.
+    ///
+    /// # Errors
+    /// When the bytes are not a signed checkpoint.
+    pub fn with_seen_note(self, note: &[u8]) -> Result<Self, CheckpointError> {
+        Ok(self.with_seen(SignedCheckpoint::parse(note)?))
     }
 
     /// The newest checkpoint that the reader has seen before.

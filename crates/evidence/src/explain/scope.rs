@@ -1,6 +1,7 @@
 //! CS-SC-1: nothing took effect outside what was approved: other actions, another target, a certificate that opens more.
 
 use super::{Answer, Case};
+use crate::timeline::word;
 use model::statement::ActionClass;
 use model::verdict::ControlId;
 
@@ -42,7 +43,7 @@ fn judge(case: &Case<'_>) -> Result<(), Answer> {
     let scope = &grant.granted.scope;
     let outside = case.dossier.intents().find(|(_, i)| !scope.actions.contains(&i.class));
     if let Some((placed, intended)) = outside {
-        let because = format!("an action of kind `{:?}` was not approved", intended.class);
+        let because = format!("an action of kind `{}` was not approved", word(&intended.class));
         return Err(Answer::fail("action_not_granted", because).with([grant.issued_at, placed.index]));
     }
     let Some(resource) = &case.at.resource else {

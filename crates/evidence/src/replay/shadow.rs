@@ -1,10 +1,10 @@
 //! The shadow state: what refused entries would have built. It decides nothing; it tells a first cause from what merely
 //! rests on it, and lets decisions inside a session that should not exist still be replayed.
 
-use model::apply::{Changes, Refused, Snapshot, apply};
+use model::apply::{Changes, Refused, Snapshot, Versioned, apply};
 use model::body::{Body, Granted, Opened, Requested};
 use model::entity::{Entity, EntityKey, GrantState, RequestState, RequestStatus, SessionState, SessionStatus};
-use model::entry::Placed;
+use model::entry::{Placed, SessionLink};
 use model::id::SessionId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,30 +12,30 @@ use std::sync::Arc;
 /// Entities that one rule may ask for before it answers; more than any rule names.
 const LOADS_MAX: usize = 512;
 
-/// Entities that only refused entries made.
+/// Entities as refused entries would have left them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shadow {
-    made: Snapshot,
-    any: bool,
+    made: BTreeMap<EntityKey, Arc<Versioned>>,
 }
 
 impl Shadow {
     /// What the rules say of `placed` if the refused entries before it counted; nothing when there are none.
     pub(super) fn retry(&mut self, state: &Snapshot, placed: &Placed) -> Option<Result<(), Refused>> {
-        if !self.any {
+        if self.made.is_empty() {
             return None;
         }
         let result = self.ask(state, |both| apply(both, placed));
-        Some(result.map(|changes| self.accept(state, changes)))
+        Some(result.map(|changes| changes.0.into_iter().for_each(|(key, entity)| self.make(key, entity))))
     }
 
-    /// INVARIANT (only its own): what the state knows never moves here, so a shadow entity is never an old copy.
-    fn accept(&mut self, state: &Snapshot, mut changes: Changes) {
-        changes.0.retain(|(key, _)| !matches!(state.find(key), Ok(Some(_))));
-        self.made.accept(changes);
+    /// INVARIANT (never an old copy): once the state moves an entity on, the shadow knows it no more.
+    pub(super) fn forget(&mut self, changes: &Changes) {
+        if !self.made.is_empty() {
+            changes.0.iter().for_each(|(key, _)| drop(self.made.remove(key)));
+        }
     }
 
-    /// Asks a rule about state and shadow together; an entity is known to one of them.
+    /// Asks a rule about state and shadow together; where both know an entity, the shadow's is later.
     pub(super) fn ask<T>(
         &self,
         state: &Snapshot,
@@ -45,8 +45,9 @@ impl Shadow {
         for _ in 0..LOADS_MAX {
             match rule(&both) {
                 Err(Refused::NotLoaded(key)) => {
-                    let found = self.known(&key).or_else(|| state.versioned(&key).ok().flatten());
-                    both.load(key, found.cloned());
+                    let known = state.versioned(&key).ok().flatten();
+                    let found = self.made.get(&key).or(known).cloned();
+                    both.load(key, found);
                 }
                 answer => return answer,
             }
@@ -56,7 +57,7 @@ impl Shadow {
 
     /// The grant under `key`, if only refused entries made it.
     pub(super) fn grant(&self, key: &EntityKey) -> Option<&GrantState> {
-        match &self.known(key)?.entity {
+        match &self.made.get(key)?.entity {
             Entity::Grant(grant) => Some(grant),
             _ => None,
         }
@@ -64,33 +65,52 @@ impl Shadow {
 
     /// The request under `key`, if only refused entries made it.
     pub(super) fn request(&self, key: &EntityKey) -> Option<&RequestState> {
-        match &self.known(key)?.entity {
+        match &self.made.get(key)?.entity {
             Entity::Request(request) => Some(request),
             _ => None,
         }
     }
 
-    fn known(&self, key: &EntityKey) -> Option<&Arc<model::apply::Versioned>> {
-        self.made.versioned(key).ok().flatten()
+    fn make(&mut self, key: EntityKey, entity: Entity) {
+        let version = 1 + self.made.get(&key).map_or(0, |known| known.version);
+        self.made.insert(key, Arc::new(Versioned { version, entity }));
     }
 
-    /// Builds what a refused entry wanted to build, where nothing of its name exists.
+    /// Builds what a refused entry wanted to build, where nothing of its name exists; moves its session on.
     pub(super) fn pretend(&mut self, state: &Snapshot, placed: &Placed) {
-        let session = placed.entry.session.as_ref().map(|link| link.id);
+        let session = placed.entry.session.as_ref();
         let wanted = match &placed.entry.body {
-            Body::Requested(body) => request(placed, body),
-            Body::Granted(body) => grant(placed, body),
-            Body::Opened(body) => match session {
-                Some(id) => opened(placed, id, body),
-                None => return,
-            },
-            _ => return,
+            Body::Requested(body) => Some(request(placed, body)),
+            Body::Granted(body) => Some(grant(placed, body)),
+            Body::Opened(body) => session.map(|link| opened(placed, link.id, body)),
+            _ => None,
         };
-        let (key, entity) = wanted;
-        if self.known(&key).is_none() {
-            self.any = true;
-            self.accept(state, Changes(vec![(key, entity)]));
+        if let Some((key, entity)) = wanted {
+            if !self.made.contains_key(&key) && !matches!(state.find(&key), Ok(Some(_))) {
+                self.make(key, entity);
+            }
+        } else if let Some(link) = session {
+            self.move_on(state, placed, link);
         }
+    }
+
+    /// Later entries of the session follow this one, and what it began or ended has begun or ended.
+    fn move_on(&mut self, state: &Snapshot, placed: &Placed, link: &SessionLink) {
+        let key = EntityKey::session(link.id);
+        let known = match self.made.get(&key).map(|known| &known.entity) {
+            Some(Entity::Session(session)) => Some(session.as_ref()),
+            _ => state.session(&key).ok(),
+        };
+        let Some(mut session) = known.cloned() else { return };
+        (session.seq, session.tip) = (link.seq, placed.hash);
+        match &placed.entry.body {
+            Body::Intended(body) => drop(session.live.insert(body.action.to_string(), body.class)),
+            Body::ActionEnded(body) => drop(session.live.remove(&body.action.to_string())),
+            Body::Ended(body) => session.status = SessionStatus::Ended(body.cause),
+            Body::Lost(_) => session.status = SessionStatus::Lost,
+            _ => {}
+        }
+        self.make(key, Entity::Session(Box::new(session)));
     }
 }
 

@@ -38,6 +38,11 @@ pub(crate) const SHOWN: u32 = 10;
 /// A place in which an operator breaks a history: one for each control.
 pub(crate) type Broken = ControlId;
 
+/// An opening that is about to be written.
+pub(crate) type Wished = (SessionId, Opened, Vec<Attachment>);
+/// The state before an opening, the opening, and its entry.
+pub(crate) type Begun = (model::apply::Snapshot, Opened, Placed);
+
 pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) log_key: NoteKey,
@@ -172,11 +177,24 @@ impl Scene {
     }
 
     /// Acts, records and ends a session that opens so. `forged` is a grant that only its operator believes in.
-    pub(crate) fn run_opened(
+    pub(crate) fn run_opened(&mut self, opened: Wished, forged: Option<GrantId>) -> SessionId {
+        let session = opened.0;
+        let (opening, dek) = self.begin(opened, forged);
+        self.act(session, &opening);
+        if self.is(ControlId::Ev1) {
+            self.cover(opening.2.index);
+        }
+        let recorded = self.record(session, dek);
+        self.end(session, recorded);
+        session
+    }
+
+    /// Writes the opening and has it cosigned.
+    pub(crate) fn begin(
         &mut self,
-        (session, mut opened, attachments): (SessionId, Opened, Vec<Attachment>),
+        (session, mut opened, attachments): Wished,
         forged: Option<GrantId>,
-    ) -> SessionId {
+    ) -> (Begun, Digest) {
         if self.is(ControlId::Po1) {
             opened.decision.inputs = Digest::of(b"other facts");
         }
@@ -191,14 +209,7 @@ impl Scene {
         if !self.is(ControlId::Ev1) {
             self.cover(placed.index);
         }
-        let opening = (before, opened, placed);
-        self.act(session, &opening);
-        if self.is(ControlId::Ev1) {
-            self.cover(opening.2.index);
-        }
-        let recorded = self.record(session, dek);
-        self.end(session, recorded);
-        session
+        ((before, opened, placed), dek)
     }
 
     /// The state that a forged grant would have made.
@@ -236,7 +247,7 @@ impl Scene {
         (session, opened, attachments)
     }
 
-    pub(crate) fn act(&mut self, session: SessionId, opening: &(model::apply::Snapshot, Opened, Placed)) {
+    pub(crate) fn act(&mut self, session: SessionId, opening: &Begun) {
         let (entry, body, openings) = self.intent(session, opening, ActionClass::Exec);
         let Body::Intended(intended) = &body else {
             unreachable!()
@@ -261,7 +272,7 @@ impl Scene {
     pub(crate) fn intent(
         &mut self,
         session: SessionId,
-        (before, opened, placed): &(model::apply::Snapshot, Opened, Placed),
+        (before, opened, placed): &Begun,
         class: ActionClass,
     ) -> (EntryId, Body, Openings) {
         let mut believed = before.clone();
