@@ -9,6 +9,7 @@ use crate::config::Person;
 use crate::exit::Failure;
 use crate::trust::{Offer, TrustBody};
 use api::{CHALLENGE_DOMAIN, Challenge};
+use model::id::SessionId;
 use model::json;
 use model::name::EnvironmentName;
 use model::signature::Namespace;
@@ -43,6 +44,18 @@ struct Problem {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Entered {
     pub(crate) index: u64,
+}
+
+/// An entry at its place, as the server gives it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct StoredEntry {
+    pub(crate) index: u64,
+    pub(crate) entry: String,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    entries: Vec<StoredEntry>,
 }
 
 impl Api {
@@ -100,6 +113,33 @@ impl Api {
 
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         self.read(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Entries of an environment from an index on.
+    pub(crate) async fn entries(
+        &self,
+        environment: &EnvironmentName,
+        (from, count): (u64, u64),
+    ) -> Result<Vec<StoredEntry>, Failure> {
+        let page: Page = self
+            .get(&format!(
+                "/v1/environments/{environment}/entries?from={from}&count={count}"
+            ))
+            .await?;
+        Ok(page.entries)
+    }
+
+    /// All entries of a session.
+    pub(crate) async fn session_entries(&self, session: SessionId) -> Result<Vec<StoredEntry>, Failure> {
+        let mut all: Vec<StoredEntry> = vec![];
+        loop {
+            let from = all.last().map_or(0, |last| last.index.saturating_add(1));
+            let page: Page = self.get(&format!("/v1/sessions/{session}/entries?from={from}")).await?;
+            if page.entries.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page.entries);
+        }
     }
 
     /// An answer that is not JSON.
@@ -178,6 +218,7 @@ fn refused(status: StatusCode, problem: Problem) -> Failure {
         None => problem.because,
     };
     let failure = match status {
+        StatusCode::NOT_FOUND => Failure::absent(because),
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => Failure::unavailable(because),
         _ => Failure::refused(format!("{because} ({})", problem.code)),
     };

@@ -3,12 +3,18 @@
 pub(crate) mod access;
 pub(crate) mod decide;
 pub(crate) mod environment;
+pub(crate) mod explain;
+pub(crate) mod export;
+pub(crate) mod held;
 pub(crate) mod operator;
 pub(crate) mod owner;
 pub(crate) mod people;
+pub(crate) mod play;
 pub(crate) mod resource;
+pub(crate) mod session;
 pub(crate) mod ssh_config;
 pub(crate) mod submit;
+pub(crate) mod verify;
 pub(crate) mod witness;
 
 use serde::de::DeserializeOwned;

@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 struct RawPerson {
     server: Option<String>,
     key: Option<PathBuf>,
-    environment: Option<String>,
 }
 
 /// Where the server is, and who asks.
@@ -39,8 +38,6 @@ pub(crate) struct Person {
     /// Base of the API, without a slash at its end.
     pub(crate) server: String,
     key: Option<PathBuf>,
-    /// The environment that is meant where none is named.
-    pub(crate) environment: Option<String>,
 }
 
 /// Where the API listens unless told otherwise.
@@ -58,7 +55,6 @@ impl Person {
         Ok(Self {
             server: checked_url(&server)?,
             key: args.key.clone().or(raw.key.map(|key| expand(&key))),
-            environment: raw.environment,
         })
     }
 

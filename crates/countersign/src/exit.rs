@@ -36,6 +36,7 @@ pub(crate) struct Failure {
     exit: Exit,
     what: String,
     next: Option<String>,
+    absent: bool,
 }
 
 impl Failure {
@@ -45,6 +46,7 @@ impl Failure {
             exit,
             what: what.to_string(),
             next: None,
+            absent: false,
         }
     }
 
@@ -61,6 +63,22 @@ impl Failure {
     /// Not there, or not answering.
     pub(crate) fn unavailable(what: impl fmt::Display) -> Self {
         Self::new(Exit::Unavailable, what)
+    }
+
+    /// What was asked for does not exist, or is not the caller's to see.
+    pub(crate) fn absent(what: impl fmt::Display) -> Self {
+        Self {
+            absent: true,
+            ..Self::new(Exit::Refused, what)
+        }
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        self.absent
+    }
+
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.exit == Exit::Unavailable
     }
 
     /// Adds what to do next.

@@ -10,11 +10,14 @@ mod config;
 mod exit;
 mod file;
 mod fresh;
+mod gather;
 mod paint;
 mod player;
+mod progress;
 mod roots;
 mod serve;
 mod shown;
+mod source;
 mod stop;
 mod trust;
 mod words;
@@ -71,6 +74,18 @@ enum Command {
     Revoke(command::decide::RevokeArgs),
     /// End a live session
     Kill(command::decide::KillArgs),
+    /// Sessions that you may see
+    Sessions(command::session::SessionsArgs),
+    /// A session with its entries, or a request
+    Show(command::session::ShowArgs),
+    /// Play a recorded session
+    Play(command::play::PlayArgs),
+    /// Judge a session, control by control
+    Explain(command::explain::ExplainArgs),
+    /// Write an evidence pack
+    Export(command::export::ExportArgs),
+    /// Check an evidence pack, without network
+    Verify(command::verify::VerifyArgs),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  countersign completions bash > /etc/bash_completion.d/countersign")]
     Completions {
@@ -112,6 +127,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Deny(args) => block_on(command::decide::deny(args)),
         Command::Revoke(args) => block_on(command::decide::revoke(args)),
         Command::Kill(args) => block_on(command::decide::kill(args)),
+        Command::Sessions(args) => block_on(command::session::sessions(args)),
+        Command::Show(args) => block_on(command::session::show(args)),
+        Command::Play(args) => block_on(command::play::run(args)),
+        Command::Explain(args) => block_on(command::explain::run(args)),
+        Command::Export(args) => block_on(command::export::run(args)),
+        Command::Verify(args) => command::verify::run(args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut std::io::stdout());
             Ok(())

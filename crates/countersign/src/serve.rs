@@ -3,6 +3,7 @@
 //! INVARIANT (last to go): sessions end and are on record before the journal and the store close.
 
 mod clerk;
+pub(crate) mod heads;
 mod public;
 mod recovery;
 mod witnesses;
@@ -16,6 +17,7 @@ use clerk::Clerk;
 use desk::{Desk, LogKeys, Terms};
 use gateway::ssh::ask::Desk as Questions;
 use gateway::ssh::relay::{Gateway, Settings};
+use heads::Heads;
 use journal::{Journal, JournalConfig, ReadError};
 use model::id::BootId;
 use model::signature::Key;
@@ -170,7 +172,9 @@ fn start(
     running.spawn(gateway.serve(ssh));
     running.spawn(desk::watch::run(parts.desk.clone()));
     running.spawn(publish_new(parts.store.clone(), parts.publisher.clone()));
-    running.spawn(public::serve(log, parts.publisher.clone()));
+    let heads = Heads::of(&parts.server.data);
+    running.spawn(heads::keep(heads.clone(), parts.store.clone(), parts.publisher.clone()));
+    running.spawn(public::serve(log, parts.publisher.clone(), heads));
     let (strangers, mut told) = (parts.desk.clone(), ended.clone());
     running.spawn(async move { desk::stranger::run(&strangers).await });
     running.spawn(api.run(async move {

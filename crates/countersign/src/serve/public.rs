@@ -1,6 +1,7 @@
 //! The public side of the logs over HTTP: checkpoints and hash tiles, for anybody. Nothing confidential is here; what a
 //! stranger can hold open is bounded.
 
+use super::heads::{self, Heads};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -16,8 +17,8 @@ const CONNECTIONS_MAX: usize = 256;
 const HEADER: Duration = Duration::from_secs(10);
 
 /// Serves until it is dropped.
-pub(super) async fn serve(listener: TcpListener, publisher: Publisher) {
-    let routes = publisher::router(publisher);
+pub(super) async fn serve(listener: TcpListener, publisher: Publisher, heads: Heads) {
+    let routes = publisher::router(publisher).merge(heads::router(heads));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let stream = match listener.accept().await {

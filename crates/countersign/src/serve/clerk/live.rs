@@ -3,8 +3,8 @@
 //! One task per session follows the orders and the age of the cosigned head; it ends with the session.
 
 use super::Clerk;
-use desk::Failure;
 use desk::watch::{self, Orders, Reason};
+use desk::{Desk, Failure};
 use gateway::ssh::ask::SessionEnd;
 use gateway::ssh::session::Order;
 use journal::HaltReason;
@@ -32,8 +32,6 @@ const ORDERS: usize = 8;
 pub(super) struct Standing {
     pub(super) environment: EnvironmentName,
     pub(super) session: Session,
-    /// When its recording's time began.
-    pub(super) opened: Instant,
 }
 
 /// What is remembered of a live session beside [`Standing`].
@@ -103,6 +101,7 @@ impl Sessions {
         );
         let follow = Follow {
             sessions: self.clone(),
+            desk: Arc::clone(&clerk.desk),
             publisher: clerk.publisher.clone(),
             environment,
             id,
@@ -130,6 +129,7 @@ impl Sessions {
 /// Follows what concerns one live session.
 struct Follow {
     sessions: Sessions,
+    desk: Arc<Desk>,
     publisher: publisher::Publisher,
     environment: EnvironmentName,
     id: SessionId,
@@ -161,7 +161,7 @@ impl Follow {
                 order = orders.given(), if !ordered => {
                     ordered = true;
                     self.sessions.due(self.id, order.due_ms);
-                    let due = Instant::now();
+                    let due = self.due(order.due_ms);
                     Some(match order.reason {
                         Reason::Killed => Order::Killed(due),
                         Reason::Revoked | Reason::IdentityEnded | Reason::PolicyChanged => Order::Revoked(due),
@@ -175,6 +175,14 @@ impl Follow {
                 return;
             }
         }
+    }
+
+    /// A moment of the log's clock, by the clock that only goes forward: what passed since the order was written counts
+    /// as lateness.
+    fn due(&self, due_ms: u64) -> Instant {
+        let ago = Duration::from_millis(self.desk.now_ms().saturating_sub(due_ms));
+        let now = Instant::now();
+        now.checked_sub(ago).unwrap_or(now)
     }
 
     /// Holds the session while the cosigned head is too old, and lets it go on when it is fresh again.

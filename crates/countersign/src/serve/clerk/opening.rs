@@ -214,7 +214,6 @@ impl Clerk {
         let standing = Standing {
             environment: environment.clone(),
             session,
-            opened,
         };
         let orders = self
             .sessions

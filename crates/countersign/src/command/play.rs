@@ -1,0 +1,132 @@
+//! `countersign play`: shows a recorded session on the terminal, or writes it as an asciicast.
+
+use crate::command::export::read_identity;
+use crate::command::held::{Held, HeldArgs};
+use crate::exit::Failure;
+use crate::player::{self, Pace, Script};
+use crate::progress::Bar;
+use crate::{clock, file};
+use clap::Args;
+use model::bytes::Digest;
+use model::id::SessionId;
+use recording::{CastOptions, Dek, ExportedExtent, Opener, Played, Resize, asciicast, play_extent};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  countersign play ses_01… --identity acme/recording-1.key --key bob
+  countersign play ses_01… --pack evidence.pack --identity acme/recording-1.key --speed 4 --idle-max 2s
+  countersign play ses_01… --pack evidence.pack --identity acme/recording-1.key --asciicast session.cast
+
+Keys: space pauses, left and right jump ten seconds, + and - change the speed, q ends. What the target printed is
+filtered: it can draw, and do nothing else to your terminal. The key file is one of the owner's recording keys.")]
+pub(crate) struct PlayArgs {
+    /// The session
+    session: SessionId,
+    /// Opens the recording: a key file (age) of the owner, or of the operator where it may
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_IDENTITY")]
+    identity: PathBuf,
+    /// How many times as fast
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed)]
+    speed: f64,
+    /// Begin here, such as `90s` or `5m`
+    #[arg(long, value_name = "TIME", value_parser = clock::parse_length)]
+    seek: Option<u64>,
+    /// Longest time in which nothing happens, such as `2s`
+    #[arg(long, value_name = "LENGTH", value_parser = clock::parse_length)]
+    idle_max: Option<u64>,
+    /// Only this channel, counted from 0 [default: all]
+    #[arg(long, value_name = "N")]
+    channel: Option<u32>,
+    /// Write an asciicast (version 2) instead of playing
+    #[arg(long, value_name = "FILE")]
+    asciicast: Option<PathBuf>,
+    /// In the asciicast, also what was typed, where it was kept
+    #[arg(long, requires = "asciicast")]
+    input: bool,
+    #[command(flatten)]
+    held: HeldArgs,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.01..=1000.0).contains(&speed) {
+        Ok(speed)
+    } else {
+        Err("a speed is between 0.01 and 1000".into())
+    }
+}
+
+pub(crate) async fn run(args: PlayArgs) -> Result<(), Failure> {
+    let identity = read_identity(&args.identity)?;
+    let held = Held::open(&args.held, args.session).await?;
+    let opened = held.opening().await?;
+    let wraps = held.wraps().await?.ok_or_else(|| {
+        Failure::refused("the recording's key is not here any more; without it only its integrity can be checked")
+    })?;
+    let key = store::open_with(&identity, &wraps).map_err(|error| {
+        Failure::refused(error).next("name a key file that this session was wrapped to: --identity")
+    })?;
+    let key: [u8; 32] = key
+        .as_slice()
+        .try_into()
+        .map_err(|_| Failure::refused("what the key file opened is not the key of a recording"))?;
+    let dek = Dek::from_bytes(key);
+    if Digest(dek.commitment()) != opened.dek {
+        return Err(Failure::refused(
+            "what the key file opened is the key of another recording",
+        ));
+    }
+    let mut opener = Opener::new(&dek, &opened.origin, args.session.to_bytes()).map_err(Failure::refused)?;
+    let events = events(held, &mut opener).await?;
+    match &args.asciicast {
+        Some(path) => cast(&args, path, &events, opened.time_ms),
+        None => {
+            let script = Script::new(events, args.channel);
+            let pace = Pace {
+                speed: args.speed,
+                idle_max: args.idle_max.map(Duration::from_millis),
+            };
+            player::play(&script, pace, args.seek.unwrap_or(0).saturating_mul(1000))?;
+            if script.removed() > 0 {
+                eprintln!("{} escape sequences of the target were not shown", script.removed());
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn events(held: Held, opener: &mut Opener) -> Result<Vec<Played>, Failure> {
+    let mut bar = Bar::new();
+    let mut events = vec![];
+    let total = held.extents().await?;
+    let mut pieces = held.recording().await?;
+    while let Some(bytes) = pieces.next().await? {
+        let extent = ExportedExtent::parse(&bytes).map_err(Failure::refused)?;
+        events.extend(play_extent(opener, &extent).map_err(Failure::refused)?);
+        bar.at(
+            "recording",
+            extent.seal.number.saturating_add(1),
+            total.max(extent.seal.number + 1),
+        );
+    }
+    if events.is_empty() {
+        return Err(Failure::refused("nothing is recorded of this session"));
+    }
+    Ok(events)
+}
+
+fn cast(args: &PlayArgs, path: &std::path::Path, events: &[Played], opened_ms: u64) -> Result<(), Failure> {
+    let options = CastOptions {
+        channel: args.channel,
+        input: args.input,
+        timestamp: Some(opened_ms / 1000),
+        title: &args.session.to_string(),
+        size: Resize { columns: 80, rows: 24 },
+    };
+    let text = asciicast(events, &options).map_err(Failure::unavailable)?;
+    file::create_private(path, text.as_bytes())?;
+    println!("{}: {} bytes", path.display(), text.len());
+    Ok(())
+}
