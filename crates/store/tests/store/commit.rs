@@ -40,7 +40,7 @@ async fn a_session_from_genesis_to_end() {
         assert_eq!(placed.entry.writer.node, name("gw1"));
     }
     assert_eq!(
-        Placed::parse(last.index, &log[last.index as usize].1).unwrap().hash,
+        Placed::parse(last.index, &log.last().unwrap().1).unwrap().hash,
         last.hash
     );
     let entries = site.store.session_entries(&acme(), session, 0).await.unwrap();
