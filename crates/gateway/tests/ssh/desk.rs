@@ -25,6 +25,9 @@ pub(crate) struct Rules {
     pub(crate) grant: Grant,
     pub(crate) window: Duration,
     pub(crate) actions: Vec<ActionClass>,
+    /// What the target is pinned to.
+    pub(crate) host_keys: Vec<PublicKey>,
+    pub(crate) target_port: u16,
     /// Sign nothing.
     pub(crate) no_certificate: bool,
 }
@@ -54,29 +57,18 @@ pub(crate) struct State {
     pub(crate) told: Mutex<Told>,
     pub(crate) orders: Mutex<Vec<mpsc::Sender<Order<Instant>>>>,
     pub(crate) journal: Journal,
-    pub(crate) target_port: u16,
-    pub(crate) host_keys: Vec<PublicKey>,
     pub(crate) user_ca: PrivateKey,
     pub(crate) identity: Arc<HostIdentity>,
     sessions: Mutex<u64>,
 }
 
 impl State {
-    pub(crate) fn new(
-        rules: Rules,
-        journal: Journal,
-        target_port: u16,
-        host_keys: Vec<PublicKey>,
-        user_ca: PrivateKey,
-        identity: HostIdentity,
-    ) -> Arc<Self> {
+    pub(crate) fn new(rules: Rules, journal: Journal, user_ca: PrivateKey, identity: HostIdentity) -> Arc<Self> {
         Arc::new(Self {
             rules: Mutex::new(rules),
             told: Mutex::default(),
             orders: Mutex::default(),
             journal,
-            target_port,
-            host_keys,
             user_ca,
             identity: Arc::new(identity),
             sessions: Mutex::new(0),
@@ -95,7 +87,7 @@ impl State {
     pub(crate) async fn order(&self, order: Order<Instant>) {
         let all: Vec<_> = self.orders.lock().unwrap().clone();
         for sender in all {
-            let _ = sender.send(order.clone()).await;
+            drop(sender.send(order.clone()).await);
         }
     }
 
@@ -164,10 +156,13 @@ impl State {
             Grant::Pending => return Opening::Pending(refusal("approval is due")),
             Grant::Given => {}
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let now = since_1970();
         let mut count = self.sessions.lock().unwrap();
         *count += 1;
-        let session = SessionId::new(now.as_millis().try_into().unwrap(), [(*count % 256) as u8; 10]);
+        let session = SessionId::new(
+            now.as_millis().try_into().unwrap(),
+            [u8::try_from(*count % 256).unwrap(); 10],
+        );
         let dek = Dek::from_bytes([3; 32]);
         let start = SessionStart {
             session: session.to_bytes(),
@@ -182,10 +177,14 @@ impl State {
         let (sender, orders) = mpsc::channel(8);
         self.orders.lock().unwrap().push(sender);
         self.told().opened.push(wanted.clone());
+        let (port, host_keys) = {
+            let rules = self.rules();
+            (rules.target_port, rules.host_keys.clone())
+        };
         let target = Target {
             host: "127.0.0.1".into(),
-            port: self.target_port,
-            host_keys: self.host_keys.clone(),
+            port,
+            host_keys,
             account: wanted.account.clone(),
         };
         let (opened, until) = (Instant::now(), Instant::now() + self.rules().window);
@@ -204,7 +203,7 @@ impl State {
             return Err("the signer is closed".into());
         }
         self.told().certificates += 1;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = since_1970().as_secs();
         let mut builder = Builder::new(vec![9; 32], key, now - 90, now + 120).unwrap();
         builder.cert_type(CertType::User).unwrap();
         builder.key_id(session.to_string()).unwrap();
@@ -229,6 +228,14 @@ impl State {
         told.intents.push(intent);
         Ok(id)
     }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "certificates are valid by the clock of a real sshd"
+)]
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
 
 /// What a stranger can check: the proof verifies, and it is this key's.

@@ -253,6 +253,6 @@ struct Mounted(std::path::PathBuf);
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
     }
 }

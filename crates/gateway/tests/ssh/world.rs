@@ -31,7 +31,6 @@ pub(crate) struct World {
     pub(crate) state: Arc<State>,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) port: u16,
-    pub(crate) target_port: u16,
     pub(crate) shutdown: watch::Sender<bool>,
     pub(crate) runtime: Runtime,
     sshd: Child,
@@ -93,6 +92,8 @@ impl World {
                 ActionClass::Forward,
                 ActionClass::TunnelLocal,
             ],
+            host_keys: vec![host_key.public_key().clone()],
+            target_port,
             no_certificate: false,
         };
         let mut config = JournalConfig::new(at.join("journal"));
@@ -105,14 +106,7 @@ impl World {
             key: gateway_key.clone(),
             certificate: host_certificate(&gateway_key, &host_ca),
         };
-        let state = State::new(
-            rules,
-            journal,
-            target_port,
-            vec![host_key.public_key().clone()],
-            user_ca,
-            identity,
-        );
+        let state = State::new(rules, journal, user_ca, identity);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -133,7 +127,6 @@ impl World {
             state,
             gateway,
             port,
-            target_port,
             shutdown,
             runtime,
             sshd,
@@ -185,8 +178,8 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let _ = self.sshd.kill();
-        let _ = self.sshd.wait();
+        drop(self.sshd.kill());
+        drop(self.sshd.wait());
     }
 }
 
