@@ -14,53 +14,53 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+fn nobody((status, answer): (StatusCode, Value)) -> Value {
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    answer
+}
+
+fn sign_in(seed: u8, text: &str) -> String {
+    sign(seed, "sign-in@countersign", text)
+}
+
+/// A stranger, another purpose, other bytes, another challenge, no signature: one answer for all, and each is counted.
 #[tokio::test]
 async fn signing_in_takes_an_enrolled_key_and_a_fresh_challenge() {
     let place = Place::founded().await;
-    let nobody = |answer: (StatusCode, Value)| {
-        assert_eq!(answer.0, StatusCode::UNAUTHORIZED);
-        answer.1
-    };
     let challenge = place.challenge().await;
     let shown: Value = serde_json::from_str(&challenge).unwrap();
     assert_eq!(shown["origin"], json!(format!("http://{}", place.address)));
-    let good = sign(seed::ALICE, "sign-in@countersign", &challenge);
-    // A stranger, another purpose, other bytes, another challenge, no signature: one answer for all.
-    let refused = [
-        nobody(
-            place
-                .answer(&challenge, &sign(99, "sign-in@countersign", &challenge))
-                .await,
-        ),
-        nobody(
-            place
-                .answer(&challenge, &sign(seed::ALICE, "approve@countersign", &challenge))
-                .await,
-        ),
-        nobody(
-            place
-                .answer(&challenge, &sign(seed::ALICE, "sign-in@countersign", "other"))
-                .await,
-        ),
-        nobody(
-            place
-                .answer("{}", &sign(seed::ALICE, "sign-in@countersign", "{}"))
-                .await,
-        ),
-        nobody(place.answer(&challenge, "not a signature").await),
-    ];
+    let late = place.challenge().await;
+    let mut refused = vec![];
+    for (challenge, signature) in [
+        (challenge.as_str(), sign_in(99, &challenge)),
+        (&challenge, sign(seed::ALICE, "approve@countersign", &challenge)),
+        (&challenge, sign_in(seed::ALICE, "other")),
+        ("{}", sign_in(seed::ALICE, "{}")),
+        (&challenge, "not a signature".into()),
+    ] {
+        refused.push(nobody(place.answer(challenge, &signature).await));
+    }
     assert!(refused.iter().all(|answer| *answer == refused[0]), "{refused:?}");
+    let good = sign_in(seed::ALICE, &challenge);
     let (status, token) = place.answer(&challenge, &good).await;
     assert_eq!((status, &token["lasts_ms"]), (StatusCode::OK, &json!(600_000)));
     nobody(place.answer(&challenge, &good).await);
-    let late = place.challenge().await;
     place.clock.fetch_add(60_000, Ordering::SeqCst);
-    nobody(
-        place
-            .answer(&late, &sign(seed::ALICE, "sign-in@countersign", &late))
-            .await,
+    nobody(place.answer(&late, &sign_in(seed::ALICE, &late)).await);
+    assert_eq!(
+        counted(&place).await,
+        [
+            ("bad_challenge".to_owned(), 2),
+            ("bad_signature".to_owned(), 3),
+            ("challenge_used".to_owned(), 1),
+            ("unknown_key".to_owned(), 1)
+        ]
     );
-    // Strangers are counted, and entered in the log.
+}
+
+/// The strangers that were counted since the last time, as the log holds them.
+async fn counted(place: &Place) -> Vec<(String, u64)> {
     desk::stranger::enter(&place.desk, START_MS).await.unwrap();
     let stored = place
         .desk
@@ -71,32 +71,25 @@ async fn signing_in_takes_an_enrolled_key_and_a_fresh_challenge() {
     let Body::RefusalsCounted(counted) = model::entry::Entry::parse(&stored.last().unwrap().1).unwrap().body else {
         panic!("strangers were not counted")
     };
-    let counts: Vec<(&str, u64)> = counted.counts.iter().map(|c| (c.code.as_str(), c.count)).collect();
-    assert_eq!(
-        counts,
-        [
-            ("bad_challenge", 2),
-            ("bad_signature", 3),
-            ("challenge_used", 1),
-            ("unknown_key", 1)
-        ]
-    );
-    // Signing out ends the token; so does the end of the identity.
-    let alice = token["token"].as_str().unwrap();
-    assert_eq!(place.get(alice, "/v1/whoami").await.0, StatusCode::OK);
-    assert_eq!(
-        place.send(Method::POST, Some(alice), "/v1/sign-out", None).await.0,
-        StatusCode::NO_CONTENT
-    );
-    nobody(place.get(alice, "/v1/whoami").await);
+    counted.counts.into_iter().map(|c| (c.code, c.count)).collect()
+}
+
+#[tokio::test]
+async fn a_token_ends_when_it_is_given_up_and_with_its_identity() {
+    let place = Place::founded().await;
+    let alice = place.sign_in(seed::ALICE).await;
+    assert_eq!(place.get(&alice, "/v1/whoami").await.0, StatusCode::OK);
+    let out = place.send(Method::POST, Some(&alice), "/v1/sign-out", None).await;
+    assert_eq!(out.0, StatusCode::NO_CONTENT);
+    nobody(place.get(&alice, "/v1/whoami").await);
     let alice = place.sign_in(seed::ALICE).await;
     let end = World::default().disablement(seed::OPERATOR_ROOT, seed::ALICE);
     assert_eq!(place.post(None, "/v1/trust", &founding(&end)).await.0, StatusCode::OK);
     let (status, answer) = place.get(&alice, "/v1/whoami").await;
-    assert_eq!(
-        (status, &answer["code"]),
-        (StatusCode::FORBIDDEN, &json!("identity_ended"))
-    );
+    let code = &answer["code"];
+    assert_eq!((status, code), (StatusCode::FORBIDDEN, &json!("identity_ended")));
+    let challenge = place.challenge().await;
+    nobody(place.answer(&challenge, &sign_in(seed::ALICE, &challenge)).await);
 }
 
 #[tokio::test]

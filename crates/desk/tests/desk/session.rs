@@ -211,7 +211,20 @@ async fn actions_are_entered_before_they_begin_and_after_they_end() {
         .unwrap();
     assert_eq!(state(&place, id).await.live.len(), 0);
 
-    // What is not granted, what no grant covers, and what is too long for an entry.
+    // R022: nothing begins after the window.
+    place.pass(HOUR_MS);
+    assert_eq!(
+        code(session::intend(&place.desk, &acme(), id, &exec(b"ls")).await),
+        "grant_expired"
+    );
+}
+
+/// What is not granted, what no grant covers, and what is too long for an entry.
+#[tokio::test]
+async fn refused_actions_are_entered_in_their_session() {
+    let place = Place::founded().await;
+    let (_, session) = opened(&place).await;
+    let id = session.session().id;
     let forward = Doing {
         class: ActionClass::Forward,
         ..exec(b"db1:5432")
@@ -249,13 +262,6 @@ async fn actions_are_entered_before_they_begin_and_after_they_end() {
         ]
     );
     assert_eq!(state(&place, id).await.refused, 4);
-
-    // R022: nothing begins after the window.
-    place.pass(HOUR_MS);
-    assert_eq!(
-        code(session::intend(&place.desk, &acme(), id, &exec(b"ls")).await),
-        "grant_expired"
-    );
 }
 
 #[tokio::test]
@@ -354,21 +360,8 @@ async fn r022_live_sessions_hear_of_their_end() {
         (Reason::Revoked, EndCause::Revoked, START_MS + 5)
     );
     let session = killed_id;
-    let mallory = place.callers(seed::MALLORY).await;
-    let foreign = Kill {
-        session,
-        by: identity(seed::MALLORY),
-        at_ms,
-    };
-    let foreign = stop::kill(&place.desk, &mallory, signed(&[seed::MALLORY], &origin, foreign)).await;
-    place.refused("kill", "may_not_revoke", foreign).await;
-    stop::kill(
-        &place.desk,
-        &olga,
-        signed(&[seed::OLGA], &origin, Kill { session, by, at_ms }),
-    )
-    .await
-    .unwrap();
+    let kill = signed(&[seed::OLGA], &origin, Kill { session, by, at_ms });
+    stop::kill(&place.desk, &olga, kill).await.unwrap();
     assert_eq!(told(&mut killed).await.0, Reason::Killed);
     assert_eq!(
         code(session::intend(&place.desk, &acme(), killed_id, &exec(b"ls")).await),
@@ -376,7 +369,17 @@ async fn r022_live_sessions_hear_of_their_end() {
     );
     let nothing = tokio::time::timeout(Duration::from_millis(300), untouched.given()).await;
     assert!(nothing.is_err(), "an order for somebody else's session");
+    // The first order stays.
+    assert_eq!(told(&mut revoked).await.0, Reason::Revoked);
+    following.abort();
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn live_sessions_hear_of_changes_of_trust() {
+    let place = Place::founded().await;
+    let following = tokio::spawn(watch::run(place.desk.clone()));
+    let origin = place.caller(seed::OLGA).await.origin;
+    let (_, _, mut untouched) = listening(&place).await;
     let mut workflow = World::default().workflow();
     workflow.window_ms_max += 1;
     trust::submit(
@@ -398,9 +401,24 @@ async fn r022_live_sessions_hear_of_their_end() {
     .await
     .unwrap();
     assert_eq!(told(&mut ended).await.0, Reason::IdentityEnded);
-    // The first order stays.
-    assert_eq!(told(&mut revoked).await.0, Reason::Revoked);
     following.abort();
+}
+
+#[tokio::test]
+async fn a_session_is_killed_by_those_who_may() {
+    let place = Place::founded().await;
+    let (_, session) = opened(&place).await;
+    let session = session.session().id;
+    let mallory = place.callers(seed::MALLORY).await;
+    let foreign = Kill {
+        session,
+        by: identity(seed::MALLORY),
+        at_ms: START_MS,
+    };
+    let foreign = signed(&[seed::MALLORY], &mallory[0].origin, foreign);
+    let foreign = stop::kill(&place.desk, &mallory, foreign).await;
+    place.refused("kill", "may_not_revoke", foreign).await;
+    assert_eq!(state(&place, session).await.killed_at, None);
 }
 
 /// An order that came before the session was registered is given all the same, without anybody following.
