@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use journal::Journal;
 use keep::{child, config, id, play, session, shim};
-use recording::{Event, Kind};
+use recording::{Content, Kind};
 
 const LINE: usize = 16;
 
@@ -42,7 +42,7 @@ fn assert_nothing_missing(dir: &Path, effect: &[u8]) -> usize {
             Ok(extents) => play(number, extents)
                 .into_iter()
                 .filter_map(|one| {
-                    if let Event::Output(bytes) = one.event {
+                    if let Content::Output(bytes) = one.content {
                         Some(bytes)
                     } else {
                         None

@@ -12,11 +12,11 @@ mod keep;
 use bytes::Bytes;
 use journal::{Ending, HaltReason, Journal, OpenError, SessionError, SessionStart, State};
 use keep::{config, dek, id, pass_on, play, session, until};
-use recording::{Event, Kind, Resize};
+use recording::{Content, Kind, Resize};
 
 fn outputs(played: &[recording::Played]) -> Vec<u8> {
-    let bytes = played.iter().filter_map(|one| match &one.event {
-        Event::Output(bytes) => Some(bytes.clone()),
+    let bytes = played.iter().filter_map(|one| match &one.content {
+        Content::Output(bytes) => Some(bytes.clone()),
         _ => None,
     });
     bytes.flatten().collect()
@@ -201,7 +201,7 @@ fn durable_waits_for_a_sync_and_closing_halts_who_is_left() {
     let (reader, recovery) = Journal::open_read_only(dir.path()).unwrap();
     assert_eq!(recovery.sessions[0].ending, Some(Ending::Halted));
     let played = play(1, reader.extents(&id(1)).unwrap());
-    assert!(matches!(played[1].event, Event::Halt(gap) if gap.frames == 0));
+    assert!(matches!(played[1].content, Content::Halt(gap) if gap.frames == 0));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use journal::{Halt, HaltReason, Journal, JournalConfig, SessionError, SessionJournal, SessionStart, State};
 use keep::{child, config, dek, id, pass_on, play, session, shim, until};
-use recording::{Event, GapReason, Kind, Played};
+use recording::{Content, GapReason, Kind, Played};
 
 /// A mount that ends with the test.
 struct Mount(tempfile::TempDir);
@@ -78,8 +78,8 @@ fn write_until_halt(session: &mut SessionJournal, size: usize, limit: usize) -> 
 }
 
 fn recorded(played: &[Played]) -> Vec<u8> {
-    let bytes = played.iter().filter_map(|one| match &one.event {
-        Event::Output(bytes) => Some(bytes.clone()),
+    let bytes = played.iter().filter_map(|one| match &one.content {
+        Content::Output(bytes) => Some(bytes.clone()),
         _ => None,
     });
     bytes.flatten().collect()
@@ -90,8 +90,8 @@ fn assert_halted(played: &[Played], released: &[u8], reason: GapReason) {
         recorded(played).starts_with(released),
         "a released byte is not in the recording"
     );
-    let last = &played.last().unwrap().event;
-    assert!(matches!(last, Event::Halt(gap) if gap.reason == reason), "{last:?}");
+    let last = &played.last().unwrap().content;
+    assert!(matches!(last, Content::Halt(gap) if gap.reason == reason), "{last:?}");
 }
 
 #[test]
@@ -259,8 +259,8 @@ fn child_one_failing_sync() {
     assert!(idle.finish_blocking(30).durable);
     assert_eq!(safe.finish_blocking(30).gaps, 0);
     let played = play(1, journal.extents(&id(1)).unwrap());
-    let gap = |one: &Played| match one.event {
-        Event::Gap(gap) => Some((gap.reason, gap.from, gap.frames)),
+    let gap = |one: &Played| match one.content {
+        Content::Gap(gap) => Some((gap.reason, gap.from, gap.frames)),
         _ => None,
     };
     assert_eq!(played.iter().find_map(gap), Some((GapReason::SyncFailed, 1, 1)));
@@ -302,8 +302,8 @@ fn child_failing_syncs() {
     std::fs::remove_file(dir.join("armed")).unwrap();
     until("the journal recovers", || journal.health().state == State::Ok);
     let mut played = play(1, journal.extents(&id(1)).unwrap());
-    assert_eq!(played.remove(0).event, Event::Output(b"synced".to_vec()));
-    let Event::Halt(gap) = played.last().unwrap().event else {
+    assert_eq!(played.remove(0).content, Content::Output(b"synced".to_vec()));
+    let Content::Halt(gap) = played.last().unwrap().content else {
         panic!("no halt frame")
     };
     assert_eq!((gap.reason, gap.from), (GapReason::SyncFailed, 1));

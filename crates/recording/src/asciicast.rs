@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::body::Resize;
 use crate::hostile::Filter;
-use crate::replay::{Event, Played};
+use crate::replay::{Content, Played};
 
 /// What goes into a cast.
 #[derive(Clone, Debug)]
@@ -34,16 +34,16 @@ pub enum CastError {
     Format(#[from] std::fmt::Error),
 }
 
-/// Writes a cast: a header line, then one line per event.
+/// Writes a cast: a header line, then one line per frame.
 ///
 /// # Errors
 /// When a line cannot be written, which does not happen for any known input.
 pub fn asciicast<'a>(
-    events: impl IntoIterator<Item = &'a Played>,
+    played: impl IntoIterator<Item = &'a Played>,
     options: &CastOptions<'_>,
 ) -> Result<String, CastError> {
     let mut cast = Cast::new(options)?;
-    for played in events {
+    for played in played {
         if options
             .channel
             .is_none_or(|channel| channel == played.channel || played.channel == 0)
@@ -81,24 +81,24 @@ impl Cast {
 
     fn add(&mut self, played: &Played) -> Result<(), CastError> {
         self.last_us = played.time_us;
-        match &played.event {
-            Event::Output(bytes) | Event::ErrorOutput(bytes) => {
+        match &played.content {
+            Content::Output(bytes) | Content::ErrorOutput(bytes) => {
                 let mut shown = String::new();
                 self.screen.push(bytes, &mut shown);
                 self.line("o", &shown)
             }
-            Event::Input(bytes) if self.input => {
+            Content::Input(bytes) if self.input => {
                 let mut shown = String::new();
                 self.typed.push(bytes, &mut shown);
                 self.line("i", &shown)
             }
-            Event::Resize(size) => self.line("r", &format!("{}x{}", size.columns, size.rows)),
-            Event::Opened(what) => self.line("m", &format!("opened {what}")),
-            Event::Mark(text) => self.line("m", text),
-            Event::Gap(gap) => self.line("m", &format!("gap: {} frames may be missing", gap.frames)),
-            Event::Halt(_) => self.line("m", "halted: recording was no longer possible"),
-            Event::Exit(exit) => self.line("m", &format!("exit {exit:?}")),
-            Event::Input(_) | Event::Withheld(_) | Event::Closed | Event::Malformed => Ok(()),
+            Content::Resize(size) => self.line("r", &format!("{}x{}", size.columns, size.rows)),
+            Content::Opened(what) => self.line("m", &format!("opened {what}")),
+            Content::Mark(text) => self.line("m", text),
+            Content::Gap(gap) => self.line("m", &format!("gap: {} frames may be missing", gap.frames)),
+            Content::Halt(_) => self.line("m", "halted: recording was no longer possible"),
+            Content::Exit(exit) => self.line("m", &format!("exit {exit:?}")),
+            Content::Input(_) | Content::Withheld(_) | Content::Closed | Content::Malformed => Ok(()),
         }
     }
 

@@ -47,7 +47,7 @@ pub use totals::{KindTotals, Totals};
 #[cfg(feature = "seal")]
 pub use asciicast::{CastError, CastOptions, asciicast};
 #[cfg(feature = "seal")]
-pub use replay::{Event, Played, play_extent, play_frame};
+pub use replay::{Content, Played, play_extent, play_frame};
 #[cfg(feature = "screen")]
 pub use screen::{Screen, screen_at};
 #[cfg(feature = "seal")]

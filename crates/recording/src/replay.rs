@@ -1,6 +1,6 @@
 //! Frames opened into what happened: the common source of play, casts and screens.
 //!
-//! Not here: making output safe for a terminal (`hostile`), which every display of [`Event::Output`] needs.
+//! Not here: making output safe for a terminal (`hostile`), which every display of [`Content::Output`] needs.
 
 use crate::body::{BodyError, Exit, Gap, Resize};
 use crate::export::{ExportedExtent, ExportedFrame, FrameBody};
@@ -17,12 +17,12 @@ pub struct Played {
     /// The channel.
     pub channel: u32,
     /// What happened.
-    pub event: Event,
+    pub content: Content,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Content {
     /// The target printed. Hostile until filtered.
     Output(Vec<u8>),
     /// The target printed on its error stream. Hostile until filtered.
@@ -55,15 +55,15 @@ pub enum Event {
 /// When it does not open under the given keys.
 pub fn play_frame(opener: &mut Opener, frame: &ExportedFrame<'_>) -> Result<Played, OpenError> {
     let header = &frame.header;
-    let event = match frame.body {
-        FrameBody::Dropped(_) => Event::Withheld(header.plaintext_len()),
+    let content = match frame.body {
+        FrameBody::Dropped(_) => Content::Withheld(header.plaintext_len()),
         FrameBody::Sealed(ciphertext) => match opener.open(header, ciphertext) {
-            Ok(body) => event(header.kind, body),
-            Err(OpenError::NoKey) => Event::Withheld(header.plaintext_len()),
+            Ok(body) => content(header.kind, body),
+            Err(OpenError::NoKey) => Content::Withheld(header.plaintext_len()),
             Err(error) => return Err(error),
         },
     };
-    Ok(played(header, event))
+    Ok(played(header, content))
 }
 
 /// Opens every frame of an extent.
@@ -74,29 +74,29 @@ pub fn play_extent(opener: &mut Opener, extent: &ExportedExtent<'_>) -> Result<V
     extent.frames.iter().map(|frame| play_frame(opener, frame)).collect()
 }
 
-const fn played(header: &Header, event: Event) -> Played {
+const fn played(header: &Header, content: Content) -> Played {
     Played {
         index: header.index,
         time_us: header.time_us,
         channel: header.channel,
-        event,
+        content,
     }
 }
 
-fn event(kind: Kind, body: Vec<u8>) -> Event {
-    let event = match kind {
-        Kind::Output => Ok(Event::Output(body)),
-        Kind::ErrorOutput => Ok(Event::ErrorOutput(body)),
-        Kind::Input => Ok(Event::Input(body)),
-        Kind::Resize => Resize::decode(&body).map(Event::Resize),
-        Kind::Opened => text(body).map(Event::Opened),
-        Kind::Closed => body.is_empty().then_some(Event::Closed).ok_or(BodyError),
-        Kind::Exit => Exit::decode(&body).map(Event::Exit),
-        Kind::Gap => Gap::decode(&body).map(Event::Gap),
-        Kind::Halt => Gap::decode(&body).map(Event::Halt),
-        Kind::Mark => text(body).map(Event::Mark),
+fn content(kind: Kind, body: Vec<u8>) -> Content {
+    let content = match kind {
+        Kind::Output => Ok(Content::Output(body)),
+        Kind::ErrorOutput => Ok(Content::ErrorOutput(body)),
+        Kind::Input => Ok(Content::Input(body)),
+        Kind::Resize => Resize::decode(&body).map(Content::Resize),
+        Kind::Opened => text(body).map(Content::Opened),
+        Kind::Closed => body.is_empty().then_some(Content::Closed).ok_or(BodyError),
+        Kind::Exit => Exit::decode(&body).map(Content::Exit),
+        Kind::Gap => Gap::decode(&body).map(Content::Gap),
+        Kind::Halt => Gap::decode(&body).map(Content::Halt),
+        Kind::Mark => text(body).map(Content::Mark),
     };
-    event.unwrap_or(Event::Malformed)
+    content.unwrap_or(Content::Malformed)
 }
 
 fn text(body: Vec<u8>) -> Result<String, BodyError> {

@@ -4,7 +4,7 @@
 
 use crate::body::Resize;
 use crate::hostile::Filter;
-use crate::replay::{Event, Played};
+use crate::replay::{Content, Played};
 
 const DEFAULT: Resize = Resize { columns: 80, rows: 24 };
 const MAX_COLUMNS: u16 = 1000;
@@ -21,22 +21,22 @@ pub struct Screen {
     pub dump: String,
 }
 
-/// The screen of `channel` after every event up to and with `time_us`. Events are those of one session, in order.
+/// The screen of `channel` after everything up to and with `time_us`. Frames are those of one session, in order.
 /// None when the emulator refuses its size, which it does for none that is given to it here.
 #[must_use]
-pub fn screen_at<'a>(events: impl IntoIterator<Item = &'a Played>, channel: u32, time_us: u64) -> Option<Screen> {
+pub fn screen_at<'a>(played: impl IntoIterator<Item = &'a Played>, channel: u32, time_us: u64) -> Option<Screen> {
     let mut size = DEFAULT;
     let mut terminal = avt::Terminal::new(size.columns.into(), size.rows.into()).ok()?;
     let (mut filter, mut shown) = (Filter::default(), String::new());
-    let before = events.into_iter().take_while(|played| played.time_us <= time_us);
+    let before = played.into_iter().take_while(|played| played.time_us <= time_us);
     for played in before.filter(|played| played.channel == channel) {
-        match &played.event {
-            Event::Output(bytes) | Event::ErrorOutput(bytes) => {
+        match &played.content {
+            Content::Output(bytes) | Content::ErrorOutput(bytes) => {
                 shown.clear();
                 filter.push(bytes, &mut shown);
                 terminal.feed([shown.as_str()]);
             }
-            Event::Resize(to) => {
+            Content::Resize(to) => {
                 size = bounded(*to);
                 terminal.resize(size.columns.into(), size.rows.into());
             }

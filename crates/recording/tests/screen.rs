@@ -7,20 +7,20 @@
     reason = "a test that cannot set up must stop"
 )]
 
-use recording::{Event, Played, Resize, screen_at};
+use recording::{Content, Played, Resize, screen_at};
 
-fn at(time_us: u64, channel: u32, event: Event) -> Played {
+fn at(time_us: u64, channel: u32, content: Content) -> Played {
     Played {
         index: time_us,
         time_us,
         channel,
-        event,
+        content,
     }
 }
 
 fn session() -> Vec<Played> {
-    let size = |columns, rows| Event::Resize(Resize { columns, rows });
-    let out = |text: &str| Event::Output(text.as_bytes().to_vec());
+    let size = |columns, rows| Content::Resize(Resize { columns, rows });
+    let out = |text: &str| Content::Output(text.as_bytes().to_vec());
     vec![
         at(0, 1, size(40, 5)),
         at(10, 1, out("first\r\n\x1b[31mred\x1b[0m\x1b[?25l\x1b[?1049hfull")),
@@ -49,8 +49,8 @@ fn a_dump_restores_the_same_screen() {
     let session = session();
     let before = screen_at(&session, 1, 10).unwrap();
     let restored = vec![
-        at(0, 1, Event::Resize(before.size)),
-        at(1, 1, Event::Output(before.dump.clone().into_bytes())),
+        at(0, 1, Content::Resize(before.size)),
+        at(1, 1, Content::Output(before.dump.clone().into_bytes())),
     ];
     assert_eq!(screen_at(&restored, 1, 1).unwrap().lines, before.lines);
 }

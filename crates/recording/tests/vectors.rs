@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 
 use recording::{
-    Dek, Event, Exit, ExportedExtent, ExportedFrame, ExtentBuilder, FrameBody, Gap, GapReason, Kind, Opener, Resize,
+    Dek, Content, Exit, ExportedExtent, ExportedFrame, ExtentBuilder, FrameBody, Gap, GapReason, Kind, Opener, Resize,
     Sealer, SubKey, chain_start, decode, encode_export, play_extent, verify_chain,
 };
 
@@ -162,8 +162,8 @@ fn the_output_key_alone_shows_the_screen_and_not_what_was_typed() {
     let mut opener = Opener::with_keys(&output, None, ORIGIN, SESSION).unwrap();
     let bytes = &extents()[0];
     let played = play_extent(&mut opener, &ExportedExtent::parse(bytes).unwrap()).unwrap();
-    assert_eq!(played[2].event, Event::Output(b"$ ".to_vec()));
-    assert_eq!(played[3].event, Event::Withheld(3));
+    assert_eq!(played[2].content, Content::Output(b"$ ".to_vec()));
+    assert_eq!(played[3].content, Content::Withheld(3));
 }
 
 #[test]
