@@ -1,3 +1,4 @@
+//! One commit, two outcomes.
 fn twice(committed: &store::Committed<model::chain::Session>) -> store::Committed<model::chain::Session> {
     Clone::clone(committed)
 }

@@ -1,3 +1,4 @@
+//! A session taken from a commit without the gate.
 fn skip(committed: store::Committed<model::chain::Session>) -> model::chain::Session {
     committed.outcome
 }
