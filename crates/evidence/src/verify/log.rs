@@ -17,6 +17,8 @@ pub(super) struct Log {
     levels: Vec<Vec<Hash>>,
     /// The first entry that is not what its hash says, or where a bundle stops making sense.
     odd: Option<u64>,
+    /// The newest entries, not replayed before it is known that what follows them is sound: damage is told quickly.
+    waiting: Vec<Vec<u8>>,
     pub(super) world: World,
     pub(super) newer: Option<Newer>,
 }
@@ -29,6 +31,7 @@ impl Default for Log {
             tree: Tree::new(),
             levels: Vec::new(),
             odd: None,
+            waiting: Vec::new(),
             world: World::new(Select::All),
             newer: None,
         }
@@ -81,10 +84,15 @@ impl Log {
             let last = path.first() + u64::from(path.width()) - 1;
             self.odd.get_or_insert(last);
         }
-        // What is not the log's is not worth reading.
-        for entry in entries {
+        self.replay();
+        self.waiting = entries.into_iter().map(<[u8]>::to_vec).collect();
+    }
+
+    /// What is not the log's is not worth reading.
+    fn replay(&mut self) {
+        for entry in std::mem::take(&mut self.waiting) {
             if self.odd.is_none() && self.newer.is_none() {
-                self.newer = self.world.push(entry).err();
+                self.newer = self.world.push(&entry).err();
             }
         }
     }
@@ -107,7 +115,10 @@ impl Log {
     pub(super) fn close(&mut self, head: &Head) -> Result<(), Fault> {
         let whole = self.tree.size() == head.size && self.tree.root() == head.root;
         match self.odd {
-            None if whole => Ok(()),
+            None if whole => {
+                self.replay();
+                Ok(())
+            }
             None => Err(Fault::form(
                 Place::File(crate::pack::Name::Checkpoint),
                 "the entries do not hash to the root that it states",
