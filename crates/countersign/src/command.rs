@@ -3,7 +3,6 @@
 pub(crate) mod access;
 pub(crate) mod decide;
 pub(crate) mod environment;
-pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod held;
 pub(crate) mod operator;
@@ -14,6 +13,7 @@ pub(crate) mod resource;
 pub(crate) mod session;
 pub(crate) mod ssh_config;
 pub(crate) mod submit;
+pub(crate) mod tell;
 pub(crate) mod verify;
 pub(crate) mod witness;
 

@@ -81,11 +81,22 @@ enum Command {
     /// Play a recorded session
     Play(command::play::PlayArgs),
     /// Judge a session, control by control
-    Explain(command::explain::ExplainArgs),
+    #[command(after_help = command::tell::EXPLAIN)]
+    Explain(command::tell::TellArgs),
+    /// A session as one ordered list, with proofs
+    #[command(after_help = command::tell::TIMELINE)]
+    Timeline(command::tell::TellArgs),
+    /// Where a session comes from: grant, approvals, request, workflow
+    #[command(after_help = command::tell::LINEAGE)]
+    Lineage(command::tell::TellArgs),
+    /// All that the evidence says of a session, as one JSON object
+    #[command(after_help = command::tell::RECORD)]
+    Record(command::tell::TellArgs),
     /// Write an evidence pack
     Export(command::export::ExportArgs),
     /// Check an evidence pack, without network
-    Verify(command::verify::VerifyArgs),
+    #[command(after_help = command::verify::HELP)]
+    Verify(verify::Question),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  countersign completions bash > /etc/bash_completion.d/countersign")]
     Completions {
@@ -130,9 +141,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Sessions(args) => block_on(command::session::sessions(args)),
         Command::Show(args) => block_on(command::session::show(args)),
         Command::Play(args) => block_on(command::play::run(args)),
-        Command::Explain(args) => block_on(command::explain::run(args)),
+        Command::Explain(args) => block_on(command::tell::explain(args)),
+        Command::Timeline(args) => block_on(command::tell::timeline(args)),
+        Command::Lineage(args) => block_on(command::tell::lineage(args)),
+        Command::Record(args) => block_on(command::tell::record(args)),
         Command::Export(args) => block_on(command::export::run(args)),
-        Command::Verify(args) => command::verify::run(args),
+        Command::Verify(question) => command::verify::run(&question),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut std::io::stdout());
             Ok(())

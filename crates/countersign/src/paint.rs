@@ -65,4 +65,28 @@ impl Paint {
     pub(crate) fn doubt(self, text: impl Display) -> String {
         self.wrap("33", text)
     }
+
+    /// Colours the words of outcomes where they stand first on a line, and the line that says the result.
+    pub(crate) fn outcomes(self, page: &str) -> String {
+        if !self.on {
+            return page.to_owned();
+        }
+        page.split_inclusive('\n').map(|line| self.outcome(line)).collect()
+    }
+
+    fn outcome(self, line: &str) -> String {
+        let indent = line.len() - line.trim_start().len();
+        let (blank, rest) = line.split_at_checked(indent).unwrap_or(("", line));
+        let word = rest.split([' ', '\n']).next().unwrap_or_default();
+        let tail = rest.strip_prefix(word).unwrap_or_default();
+        let painted = match word {
+            "ok" | "PASS" => self.good(word),
+            "FAILED" | "FAIL" => self.bad(word),
+            "note" | "untrusted" | "newer" | "UNKNOWN" | "PENDING" => self.doubt(word),
+            "N/A" => self.dim(word),
+            "result:" | "session" => self.bold(word),
+            _ => return line.to_owned(),
+        };
+        format!("{blank}{painted}{tail}")
+    }
 }

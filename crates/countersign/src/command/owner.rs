@@ -80,7 +80,7 @@ impl Owner {
 
 fn resource(description: &Path, yes: bool, signing: &SigningArgs) -> Result<(), Failure> {
     let speaker = Owner::of(&signing.dir)?.speaker();
-    let statement: Resource = file::read_json(description, "the description of a resource")?;
+    let mut statement: Resource = file::read_json(description, "the description of a resource")?;
     if statement.environment != speaker.environment {
         return Err(Failure::refused(format!(
             "`{}` describes a resource of `{}`, not of `{}`",

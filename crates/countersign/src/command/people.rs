@@ -78,6 +78,7 @@ pub(crate) fn enrol(speaker: &Speaker, args: EnrolArgs) -> Result<(), Failure> {
         kind: args.kind,
         roles: args.roles,
         keys: roots::keys(&args.keys)?,
+        signed_ms: crate::clock::now_ms(),
     };
     println!("{identity}  {} of {}", args.handle, speaker.organisation);
     let signers = args.signing.roots(speaker.threshold)?;

@@ -79,11 +79,11 @@ pub(crate) async fn run(args: PlayArgs) -> Result<(), Failure> {
         ));
     }
     let mut opener = Opener::new(&dek, &opened.origin, args.session.to_bytes()).map_err(Failure::refused)?;
-    let events = events(held, &mut opener).await?;
+    let played = played(held, &mut opener).await?;
     match &args.asciicast {
-        Some(path) => cast(&args, path, &events, opened.time_ms),
+        Some(path) => cast(&args, path, &played, opened.time_ms),
         None => {
-            let script = Script::new(events, args.channel);
+            let script = Script::new(played, args.channel);
             let pace = Pace {
                 speed: args.speed,
                 idle_max: args.idle_max.map(Duration::from_millis),
@@ -97,27 +97,27 @@ pub(crate) async fn run(args: PlayArgs) -> Result<(), Failure> {
     }
 }
 
-async fn events(held: Held, opener: &mut Opener) -> Result<Vec<Played>, Failure> {
+async fn played(held: Held, opener: &mut Opener) -> Result<Vec<Played>, Failure> {
     let mut bar = Bar::new();
-    let mut events = vec![];
+    let mut played = vec![];
     let total = held.extents().await?;
     let mut pieces = held.recording().await?;
     while let Some(bytes) = pieces.next().await? {
         let extent = ExportedExtent::parse(&bytes).map_err(Failure::refused)?;
-        events.extend(play_extent(opener, &extent).map_err(Failure::refused)?);
+        played.extend(play_extent(opener, &extent).map_err(Failure::refused)?);
         bar.at(
             "recording",
             extent.seal.number.saturating_add(1),
             total.max(extent.seal.number + 1),
         );
     }
-    if events.is_empty() {
+    if played.is_empty() {
         return Err(Failure::refused("nothing is recorded of this session"));
     }
-    Ok(events)
+    Ok(played)
 }
 
-fn cast(args: &PlayArgs, path: &std::path::Path, events: &[Played], opened_ms: u64) -> Result<(), Failure> {
+fn cast(args: &PlayArgs, path: &std::path::Path, played: &[Played], opened_ms: u64) -> Result<(), Failure> {
     let options = CastOptions {
         channel: args.channel,
         input: args.input,
@@ -125,7 +125,7 @@ fn cast(args: &PlayArgs, path: &std::path::Path, events: &[Played], opened_ms: u
         title: &args.session.to_string(),
         size: Resize { columns: 80, rows: 24 },
     };
-    let text = asciicast(events, &options).map_err(Failure::unavailable)?;
+    let text = asciicast(played, &options).map_err(Failure::unavailable)?;
     file::create_private(path, text.as_bytes())?;
     println!("{}: {} bytes", path.display(), text.len());
     Ok(())

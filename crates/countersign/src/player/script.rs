@@ -1,7 +1,7 @@
-//! What is shown when: a recorded session's events as filtered text at their times. Pure.
+//! What is shown when: a recorded session's played as filtered text at their times. Pure.
 
 use recording::hostile::Filter;
-use recording::{Event, Exit, Gap, GapReason, Played, Resize, screen_at};
+use recording::{Content, Exit, Gap, GapReason, Played, Resize, screen_at};
 use std::time::Duration;
 
 /// How fast, and how long nothing may happen at most.
@@ -22,19 +22,19 @@ pub(crate) struct Cue {
 
 /// One session, or one channel of it, ready to be shown.
 pub(crate) struct Script {
-    events: Vec<Played>,
+    played: Vec<Played>,
     channel: Option<u32>,
     cues: Vec<Cue>,
     removed: u64,
 }
 
 impl Script {
-    /// Of all events of a session in order; `channel` shows only that one.
-    pub(crate) fn new(events: Vec<Played>, channel: Option<u32>) -> Self {
+    /// Of all played of a session in order; `channel` shows only that one.
+    pub(crate) fn new(played: Vec<Played>, channel: Option<u32>) -> Self {
         let mut filter = Filter::default();
-        let shown = events
+        let shown = played
             .iter()
-            .filter(|played| channel.is_none_or(|channel| played.channel == channel || is_of_session(&played.event)));
+            .filter(|played| channel.is_none_or(|channel| played.channel == channel || is_of_session(&played.content)));
         let mut cues: Vec<Cue> = shown.filter_map(|played| cue(&mut filter, played)).collect();
         let mut rest = String::new();
         filter.finish(&mut rest);
@@ -43,7 +43,7 @@ impl Script {
         }
         Self {
             removed: filter.removed(),
-            events,
+            played,
             channel,
             cues,
         }
@@ -61,9 +61,9 @@ impl Script {
     /// The channels that printed something, in order of opening.
     pub(crate) fn channels(&self) -> Vec<u32> {
         let printed = self
-            .events
+            .played
             .iter()
-            .filter(|played| matches!(played.event, Event::Output(_)));
+            .filter(|played| matches!(played.content, Content::Output(_)));
         let mut channels: Vec<u32> = printed.map(|played| played.channel).collect();
         channels.sort_unstable();
         channels.dedup();
@@ -76,32 +76,32 @@ impl Script {
             .channel
             .or_else(|| self.channels().first().copied())
             .unwrap_or_default();
-        let dump = screen_at(&self.events, channel, at_us).map_or_else(String::new, |screen| screen.dump);
+        let dump = screen_at(&self.played, channel, at_us).map_or_else(String::new, |screen| screen.dump);
         format!("\x1b[0m\x1b[2J\x1b[H{dump}")
     }
 }
 
 /// Gaps concern every channel.
-fn is_of_session(event: &Event) -> bool {
-    matches!(event, Event::Gap(_) | Event::Halt(_))
+fn is_of_session(content: &Content) -> bool {
+    matches!(content, Content::Gap(_) | Content::Halt(_))
 }
 
 fn cue(filter: &mut Filter, played: &Played) -> Option<Cue> {
     let mut text = String::new();
-    match &played.event {
-        Event::Output(bytes) | Event::ErrorOutput(bytes) => filter.push(bytes, &mut text),
-        Event::Opened(what) => text = remark(&format!("channel {}: {}", played.channel, plain(what))),
-        Event::Exit(exit) => text = remark(&format!("channel {}: {}", played.channel, ended(exit))),
-        Event::Gap(gap) => text = remark(&missing(gap)),
-        Event::Halt(gap) => {
+    match &played.content {
+        Content::Output(bytes) | Content::ErrorOutput(bytes) => filter.push(bytes, &mut text),
+        Content::Opened(what) => text = remark(&format!("channel {}: {}", played.channel, plain(what))),
+        Content::Exit(exit) => text = remark(&format!("channel {}: {}", played.channel, ended(exit))),
+        Content::Gap(gap) => text = remark(&missing(gap)),
+        Content::Halt(gap) => {
             text = remark(&format!(
                 "stopped, because nothing more could be recorded: {}",
                 reason(gap)
             ))
         }
-        Event::Mark(what) => text = remark(&plain(what)),
-        Event::Malformed => text = remark(&format!("frame {} cannot be read", played.index)),
-        Event::Input(_) | Event::Withheld(_) | Event::Resize(Resize { .. }) | Event::Closed => {}
+        Content::Mark(what) => text = remark(&plain(what)),
+        Content::Malformed => text = remark(&format!("frame {} cannot be read", played.index)),
+        Content::Input(_) | Content::Withheld(_) | Content::Resize(Resize { .. }) | Content::Closed => {}
     }
     (!text.is_empty()).then_some(Cue {
         at_us: played.time_us,
@@ -151,24 +151,24 @@ fn reason(gap: &Gap) -> &'static str {
 mod tests {
     use super::*;
 
-    fn at(time_us: u64, channel: u32, event: Event) -> Played {
+    fn at(time_us: u64, channel: u32, content: Content) -> Played {
         Played {
             index: time_us,
             time_us,
             channel,
-            event,
+            content,
         }
     }
 
     #[test]
     fn hostile_output_is_filtered_across_frames() {
-        let events = vec![
-            at(1, 1, Event::Opened("shell\u{1b}[2J".into())),
-            at(2, 1, Event::Output(b"a\x1b]52;c;".to_vec())),
-            at(3, 1, Event::Output(b"ZXZpbA==\x07b".to_vec())),
-            at(4, 2, Event::Output(b"other".to_vec())),
+        let played = vec![
+            at(1, 1, Content::Opened("shell\u{1b}[2J".into())),
+            at(2, 1, Content::Output(b"a\x1b]52;c;".to_vec())),
+            at(3, 1, Content::Output(b"ZXZpbA==\x07b".to_vec())),
+            at(4, 2, Content::Output(b"other".to_vec())),
         ];
-        let script = Script::new(events, Some(1));
+        let script = Script::new(played, Some(1));
         let text: String = script.cues().iter().map(|cue| cue.text.as_str()).collect();
         assert!(text.contains("[channel 1: shell\u{fffd}[2J]"), "{text:?}");
         assert!(text.ends_with("ab") && !text.contains("ZXZ"), "{text:?}");
@@ -183,8 +183,11 @@ mod tests {
             frames: 2,
             since_us: 0,
         };
-        let events = vec![at(5, 3, Event::Output(b"hello".to_vec())), at(9, 0, Event::Gap(gap))];
-        let script = Script::new(events, Some(3));
+        let played = vec![
+            at(5, 3, Content::Output(b"hello".to_vec())),
+            at(9, 0, Content::Gap(gap)),
+        ];
+        let script = Script::new(played, Some(3));
         assert!(
             script.cues()[1]
                 .text

@@ -83,9 +83,18 @@ impl Clerk {
             Ask::Open(wanted, answer) => answer.give(self.open(&wanted).await),
             Ask::Certificate(session, key, answer) => answer.give(self.certificate(session, &key).await),
             Ask::Intend(intent, answer) => answer.give(self.intend(intent).await),
-            Ask::ActionEnded(end, answer) => answer.give(self.action_ended(end).await),
-            Ask::Refused(refused, answer) => answer.give(self.refused(refused).await),
-            Ask::Ended(end, answer) => answer.give(self.ended(*end).await),
+            Ask::ActionEnded(end, answer) => {
+                self.action_ended(end).await;
+                answer.give(());
+            }
+            Ask::Refused(refused, answer) => {
+                self.refused(refused).await;
+                answer.give(());
+            }
+            Ask::Ended(end, answer) => {
+                self.ended(*end).await;
+                answer.give(());
+            }
             Ask::Word(word, answer) => answer.give(self.word(word).await),
         }
     }

@@ -200,7 +200,7 @@ mod tests {
             let note = Checkpoint::new(key.verifier().name().clone(), head).sign(&key).unwrap();
             heads.append(&acme, &note).unwrap();
         }
-        std::fs::OpenOptions::new()
+        OpenOptions::new()
             .append(true)
             .open(heads.path(&acme))
             .unwrap()

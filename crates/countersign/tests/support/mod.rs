@@ -3,6 +3,7 @@
 
 pub(crate) mod running;
 pub(crate) mod target;
+pub(crate) mod world;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -44,6 +44,11 @@ impl Running {
         Self { child, lines, said }
     }
 
+    /// Something to stand in while nothing runs.
+    pub(crate) fn nothing() -> Self {
+        Self::start(&mut Command::new("true"))
+    }
+
     /// The rest of the first line that begins with `label`.
     pub(crate) fn line(&self, label: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
@@ -72,6 +77,15 @@ impl Running {
         signal(self.id(), "TERM");
         let status = within(PATIENCE, || self.child.try_wait().expect("a child of ours"))
             .unwrap_or_else(|| panic!("it does not end:\n{}", self.said()));
+        (status, self.said())
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
+        let status = within(PATIENCE, || self.child.try_wait().expect("a child of ours"))
+            .unwrap_or_else(|| panic!("it does not end:\n{}", self.said()));
+        // Its last lines are still on their way.
+        std::thread::sleep(Duration::from_millis(100));
         (status, self.said())
     }
 

@@ -34,6 +34,14 @@ impl Target {
         Self { port, running }
     }
 
+    /// None yet.
+    pub(crate) fn idle() -> Self {
+        Self {
+            port: 0,
+            running: Running::nothing(),
+        }
+    }
+
     /// The path of its host key's public half.
     pub(crate) fn host_key(name: &str) -> String {
         format!("{name}/host_key.pub")

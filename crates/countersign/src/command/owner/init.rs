@@ -102,6 +102,7 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
         operator_threshold: operator.threshold,
         from_ms: now_ms,
         until_ms: now_ms.saturating_add(args.engaged_for),
+        signed_ms: now_ms,
     };
     eprint!("{}{}", words::genesis(&genesis), words::engagement(&engagement));
     ask::confirm("Sign this as the owner?", args.yes)

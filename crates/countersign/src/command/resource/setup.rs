@@ -125,6 +125,7 @@ mod tests {
             host_keys: vec![key.clone()],
             accounts: vec!["root".parse().unwrap(), "deploy".parse().unwrap()],
             source_addresses: vec!["192.0.2.1".into()],
+            signed_ms: 1,
         };
         let text = print(&resource, &key, Form::Files);
         assert!(

@@ -209,7 +209,7 @@ impl Clerk {
             return;
         };
         let (id, environment) = (end.session, &standing.environment);
-        if let Some(gap) = end.recording.halt.map(|reason| gap_cause(reason)) {
+        if let Some(gap) = end.recording.halt.map(gap_cause) {
             let first = end.recording.next_index.saturating_sub(end.recording.lost_frames);
             self.enter_gap(environment, id, first, gap).await;
         }

@@ -87,10 +87,10 @@ impl Clerk {
     pub(super) async fn open(&self, wanted: &Wanted) -> Opening {
         let proof = Digest::of(&wanted.proof.signed.0);
         let callers = self.callers(&wanted.key).await;
-        if let Some(wait) = self.waiting.find(proof) {
-            if self.still_waits(&callers, wanted, &wait).await {
-                return Opening::Pending(wait.refusal);
-            }
+        if let Some(wait) = self.waiting.find(proof)
+            && self.still_waits(&callers, wanted, &wait).await
+        {
+            return Opening::Pending(wait.refusal);
         }
         match self.try_open(&callers, wanted).await {
             Ok(opened) => {

@@ -1,0 +1,275 @@
+//! One privileged session from request to offline proof, with the real server, a stock client, a real sshd and a real
+//! witness; and what happens where something on that way is missing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set up must stop"
+)]
+
+mod support;
+
+use serde_json::Value;
+use std::process::Command;
+use std::time::Duration;
+use support::running::within;
+use support::world::World;
+use support::{both, ssh_key};
+
+/// R002 R003 R006 R013 R014 R015 R040 R052 R057 R062 R108 R111 R113 R133: asked, approved, done, ended, judged, packed,
+/// verified by a stranger.
+#[test]
+fn a_session_from_request_to_offline_proof() {
+    let world = World::start();
+    // R013: without an approval nothing opens, and the reason is its own.
+    let refused = world.ssh("alice", "root+web1.acme", "true").output().unwrap();
+    assert_eq!(refused.status.code(), Some(254), "{}", both(&refused));
+    assert!(both(&refused).contains("CS-GRANT"), "{}", both(&refused));
+    assert!(refused.stdout.is_empty());
+
+    let (request, _) = world.granted("10m");
+    let done = world
+        .ssh("alice", "root+web1.acme", "echo done; id -un; exit 7")
+        .output()
+        .unwrap();
+    assert_eq!(
+        (done.status.code(), done.stdout.as_slice()),
+        (Some(7), &b"done\nroot\n"[..]),
+        "{}",
+        both(&done)
+    );
+    let session = world.newest_session();
+
+    world.ok(&format!(
+        "export {session} --out e.pack --identity acme/recording-1.key --key bob"
+    ));
+    let report = world.ok("verify e.pack --trust acme/trust.txt --json");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["report"]["status"], "trusted", "{report:#}");
+    let verdict = &report["verdicts"][0];
+    assert_eq!(verdict["overall"], "pass", "{verdict:#}");
+    for said in [
+        "approved",
+        "monitored",
+        "attributable",
+        "authorised",
+        "bounded",
+        "expired",
+    ] {
+        assert_eq!(verdict[said], true, "{said}: {verdict:#}");
+    }
+    let record = world.ok(&format!("record {session} --pack e.pack --trust acme/trust.txt"));
+    let record: Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["actor"]["handle"], "alice");
+    assert_eq!(record["owner"]["handle"], "bob");
+    assert_eq!(
+        record["approvers"][0]["person"]["handle"]
+            .as_str()
+            .or(record["approvers"][0]["handle"].as_str()),
+        Some("olga"),
+        "{record:#}"
+    );
+    let timeline = world.ok(&format!("timeline {session} --pack e.pack --trust acme/trust.txt"));
+    for said in ["echo done", "disk is full", "CHG1", "olga of Acme Ltd"] {
+        assert!(timeline.contains(said), "{said}\n{timeline}");
+    }
+    let lineage = world.ok(&format!("lineage {session} --pack e.pack --trust acme/trust.txt"));
+    assert!(lineage.contains(&request), "{lineage}");
+
+    let played = world.ok(&format!("play {session} --pack e.pack --identity acme/recording-2.key"));
+    assert!(played.contains("done\nroot\n"), "{played}");
+    let foreign = world.run(&format!(
+        "play {session} --pack e.pack --identity northwind/recording-1.key"
+    ));
+    assert_eq!(
+        foreign.status.code(),
+        Some(1),
+        "the operator was not given the key\n{}",
+        both(&foreign)
+    );
+    let alone = world.run("verify e.pack");
+    assert_eq!(alone.status.code(), Some(2), "{}", both(&alone));
+}
+
+/// R038 R020: the one who asks does not approve; nor does the operator's enrolment make an approver.
+#[test]
+fn nobody_approves_what_they_asked_for() {
+    let world = World::start();
+    let request = world.ok("request root@web1.acme --reason x --yes --key alice");
+    let request = request.trim();
+    for who in ["alice", "mallory", "bob"] {
+        let output = world.run(&format!("approve {request} --yes --key {who}"));
+        assert_eq!(output.status.code(), Some(1), "{who}: {}", both(&output));
+    }
+    // A key of an identity cannot become another's.
+    world.ok("operator enrol eve --role request --key alice.pub --environment acme/acme.public.json --dir northwind");
+    let shared = world.run("submit northwind/acme.0003-identity-eve.trust.jsonl");
+    assert_eq!(shared.status.code(), Some(1));
+    assert!(both(&shared).contains("key_shared"), "{}", both(&shared));
+    let denied = world.ok(&format!("deny {request} --yes --key olga"));
+    assert!(denied.contains("denied"), "{denied}");
+    let late = world.run(&format!("approve {request} --yes --key carol"));
+    assert!(both(&late).contains("request_closed"), "{}", both(&late));
+}
+
+/// R022: a live session ends within a second of revocation, of a kill and of its window's end.
+#[test]
+fn live_sessions_end_when_they_must() {
+    let world = World::start();
+    let (_, grant) = world.granted("10m");
+    let mut cut = world
+        .ssh("alice", "root+web1.acme", "echo on; sleep 60")
+        .spawn()
+        .unwrap();
+    live(&world);
+    world.ok(&format!("revoke {grant} --yes --key olga"));
+    let ended = within(Duration::from_secs(4), || cut.try_wait().unwrap()).expect("it ends");
+    assert_eq!(ended.code(), Some(254));
+    assert_late(&world, "revoked");
+
+    let (_, _) = world.granted("10m");
+    let mut killed = world.ssh("alice", "root+web1.acme", "sleep 60").spawn().unwrap();
+    let session = live(&world);
+    world.ok(&format!("kill {session} --yes --key olga"));
+    within(Duration::from_secs(4), || killed.try_wait().unwrap()).expect("it ends");
+    assert_late(&world, "killed");
+}
+
+/// A window's end, in a world of its own: only one grant may cover a target.
+#[test]
+fn a_window_ends_live_sessions() {
+    let world = World::start();
+    world.granted("4s");
+    let mut cut = world.ssh("alice", "root+web1.acme", "sleep 60").spawn().unwrap();
+    live(&world);
+    within(Duration::from_secs(8), || cut.try_wait().unwrap()).expect("it ends");
+    assert_late(&world, "expired");
+}
+
+/// The id of the session that is live.
+fn live(world: &World) -> String {
+    let found = within(Duration::from_secs(10), || {
+        let lines = world.ok("sessions --live --key bob");
+        lines.split_whitespace().next().map(str::to_owned)
+    });
+    found.expect("a live session")
+}
+
+fn assert_late(world: &World, cause: &str) {
+    let ended = within(Duration::from_secs(5), || {
+        let shown = world.ok(&format!("show {} --json --key bob", world.newest_session()));
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        let last = shown["entries"].as_array().unwrap().last().unwrap()["entry"].clone();
+        (last["type"] == "session.ended").then_some(last)
+    });
+    let ended = ended.expect("an end on record");
+    assert_eq!(ended["body"]["cause"], cause, "{ended:#}");
+    assert!(ended["body"]["late_ms"].as_u64().unwrap() <= 1000, "{ended:#}");
+}
+
+/// R012: without the witness nothing opens where the gate asks for it; the opening that was committed is ended.
+#[test]
+fn nothing_opens_without_the_witness() {
+    let mut world = World::start();
+    world.granted("10m");
+    std::mem::replace(&mut world.witness, support::running::Running::nothing()).kill();
+    let refused = world.ssh("alice", "root+web1.acme", "echo no").output().unwrap();
+    assert_ne!(refused.status.code(), Some(0));
+    assert!(refused.stdout.is_empty(), "{}", both(&refused));
+    assert!(both(&refused).contains("CS-GATE"), "{}", both(&refused));
+    let shown = world.ok(&format!("show {} --key bob", world.newest_session()));
+    assert!(shown.contains("session.ended"), "{shown}");
+}
+
+/// A second server on one folder is refused; a graceful stop ends sessions and puts that on record.
+#[test]
+fn one_server_per_folder_and_a_graceful_stop() {
+    let mut world = World::start();
+    let second = support::world::start_server(world.path());
+    let (status, said) = second.ended();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("in use") && said.contains("next:"), "{said}");
+    world.granted("10m");
+    let mut cut = world.ssh("alice", "root+web1.acme", "sleep 60").spawn().unwrap();
+    let session = live(&world);
+    world.restart();
+    within(Duration::from_secs(5), || cut.try_wait().unwrap()).expect("it ends");
+    let shown = world.ok(&format!("show {session} --key bob"));
+    assert!(shown.contains("cause shutdown"), "{shown}");
+}
+
+/// R113: a session whose server was killed ends as lost, with what the journal holds.
+#[test]
+fn a_killed_server_leaves_lost_sessions() {
+    let mut world = World::start();
+    world.granted("10m");
+    let mut cut = world
+        .ssh("alice", "root+web1.acme", "echo seen; sleep 60")
+        .spawn()
+        .unwrap();
+    let session = live(&world);
+    std::thread::sleep(Duration::from_millis(500));
+    support::running::signal(world.server.id(), "KILL");
+    within(Duration::from_secs(5), || cut.try_wait().unwrap()).expect("it ends");
+    world.start_again();
+    let shown = world.ok(&format!("show {session} --key bob"));
+    assert!(shown.contains("session.lost"), "{shown}");
+    let played = world.ok(&format!("play {session} --identity acme/recording-1.key --key bob"));
+    assert!(played.contains("seen"), "{played}");
+}
+
+/// `ssh -J` by the printed configuration, the gateway's own words, and a check of the approval by ssh-keygen alone.
+#[test]
+fn stock_tools_are_enough() {
+    let world = World::start();
+    let asked = world
+        .ssh("alice", "gateway", "request root@web1.acme --reason 'by ssh alone'")
+        .output()
+        .unwrap();
+    assert!(asked.status.success(), "{}", both(&asked));
+    let request = String::from_utf8(asked.stdout).unwrap();
+    let request = request.lines().next().unwrap().to_owned();
+    world.ok(&format!("approve {request} --yes --key olga"));
+    std::fs::create_dir(world.folder.join(".ssh")).unwrap();
+    let key = world.folder.join("alice");
+    let config = world
+        .command(&format!(
+            "ssh-config --environment acme/acme.public.json --gateway {} --key {} --gateway-key",
+            world.ssh,
+            key.display()
+        ))
+        .arg(&world.host_key)
+        .output()
+        .unwrap();
+    assert!(config.status.success(), "{}", both(&config));
+    std::fs::write(world.folder.join("ssh_config"), &config.stdout).unwrap();
+    let jumped = Command::new("ssh")
+        .args([
+            "-F",
+            "ssh_config",
+            "-o",
+            "BatchMode=yes",
+            "root@web1.acme",
+            "echo jumped",
+        ])
+        .current_dir(world.path())
+        .output()
+        .unwrap();
+    assert_eq!(jumped.stdout, b"jumped\n", "{}", both(&jumped));
+
+    world.ok(&format!("show {request} --approval-files files --key bob"));
+    let verified = Command::new("sh")
+        .args([
+            "-c",
+            "ssh-keygen -Y verify -f allowed_signers -I olga@acme -n approve@countersign -s signature.pem < message",
+        ])
+        .current_dir(world.folder.join("files"))
+        .output()
+        .unwrap();
+    assert!(verified.status.success(), "{}", both(&verified));
+    ssh_key(world.path(), "nobody", "ed25519");
+    let stranger = world.run("ls --key nobody");
+    assert_eq!(stranger.status.code(), Some(1));
+    assert!(both(&stranger).contains("enrolled here?"), "{}", both(&stranger));
+}
