@@ -45,12 +45,11 @@ pub struct Order {
 }
 
 impl Order {
-    /// How the session's end names this. The grammar has no word for a changed policy; the permission ran out with it.
+    /// How the session's end names this. A changed policy withdraws the grants that were issued under the old one.
     #[must_use]
     pub fn cause(&self) -> EndCause {
         match self.reason {
-            Reason::Revoked | Reason::IdentityEnded => EndCause::Revoked,
-            Reason::PolicyChanged => EndCause::Expired,
+            Reason::Revoked | Reason::IdentityEnded | Reason::PolicyChanged => EndCause::Revoked,
             Reason::Killed => EndCause::Killed,
         }
     }

@@ -36,10 +36,10 @@ macro_rules! bodies {
                 match self {$(Self::$name(body) => serde_json::to_value(body),)*}.map_err(|e| JsonError::Shape(e.to_string()))
             }
 
-            pub(crate) fn from_value(kind: &str, value: serde_json::Value) -> Option<Result<Self, JsonError>> {
+            pub(crate) fn from_text(kind: &str, text: &str) -> Option<Result<Self, JsonError>> {
                 let shape = |e: serde_json::Error| JsonError::Shape(format!("{kind}: {e}"));
                 match kind {
-                    $($kind => Some(serde_json::from_value(value).map(Self::$name).map_err(shape)),)*
+                    $($kind => Some(serde_json::from_str(text).map(Self::$name).map_err(shape)),)*
                     _ => None,
                 }
             }

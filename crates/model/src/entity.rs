@@ -208,6 +208,8 @@ pub struct Organisation {
     /// In force until; absent: without end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<u64>,
+    /// When the statement in force was signed.
+    pub signed_ms: u64,
 }
 
 /// An identity as enrolled.

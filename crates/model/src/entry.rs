@@ -9,6 +9,8 @@ use crate::id::{BootId, EntryId, SessionId};
 use crate::name::NodeName;
 use crate::{GRAMMAR_VERSION, json};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// The longest entry, in bytes. Larger things go by digest.
 pub const ENTRY_LENGTH_MAX: usize = 16 * 1024;
@@ -94,18 +96,35 @@ pub struct Entry {
     pub body: Body,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct Envelope {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     blobs: Vec<BlobRef>,
     body: serde_json::Value,
     id: EntryId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<SessionLink>,
     time_ms: u64,
     #[serde(rename = "type")]
     kind: String,
+    v: u32,
+    writer: Writer,
+}
+
+/// The envelope as it is read: its body is looked at once its type is known.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read<'a> {
+    #[serde(default)]
+    blobs: Option<Vec<BlobRef>>,
+    #[serde(borrow)]
+    body: &'a RawValue,
+    id: EntryId,
+    #[serde(default)]
+    session: Option<SessionLink>,
+    time_ms: u64,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
     v: u32,
     writer: Writer,
 }
@@ -118,6 +137,20 @@ struct Version {
     kind: String,
 }
 
+/// Why bytes that this version cannot read are of a later one, if they are.
+fn newer(bytes: &[u8]) -> Option<EntryError> {
+    let version: Version = serde_json::from_slice(bytes).ok()?;
+    if version.v != GRAMMAR_VERSION {
+        return Some(EntryError::Newer(format!("version {}", version.v)));
+    }
+    let reserved = RESERVED.contains(&version.kind.as_str());
+    reserved.then(|| EntryError::Newer(format!("type `{}`", version.kind)))
+}
+
+fn shape(error: &serde_json::Error) -> EntryError {
+    json::JsonError::Shape(error.to_string()).into()
+}
+
 impl Entry {
     /// Reads an entry from its canonical bytes.
     ///
@@ -128,31 +161,27 @@ impl Entry {
             return Err(EntryError::TooLong);
         }
         json::check(bytes).map_err(json::JsonError::from)?;
-        let shape = |e: serde_json::Error| EntryError::Json(json::JsonError::Shape(e.to_string()));
-        let version: Version = serde_json::from_slice(bytes).map_err(shape)?;
-        if version.v != GRAMMAR_VERSION {
-            return Err(EntryError::Newer(format!("version {}", version.v)));
+        let envelope: Read<'_> = match serde_json::from_slice(bytes) {
+            Ok(envelope) => envelope,
+            Err(error) => return Err(newer(bytes).unwrap_or_else(|| shape(&error))),
+        };
+        if envelope.v != GRAMMAR_VERSION || RESERVED.contains(&envelope.kind.as_ref()) {
+            return Err(newer(bytes).unwrap_or_else(|| EntryError::Newer(format!("version {}", envelope.v))));
         }
-        if RESERVED.contains(&version.kind.as_str()) {
-            return Err(EntryError::Newer(format!("type `{}`", version.kind)));
+        // The other optional fields are absent or hold something: there is no null.
+        if envelope.blobs.as_ref().is_some_and(Vec::is_empty) {
+            return Err(json::JsonError::Shape("an empty list of blobs is left out".into()).into());
         }
-        let envelope: Envelope = serde_json::from_slice(bytes).map_err(shape)?;
-        let body = Body::from_value(&envelope.kind, envelope.body)
+        let body = Body::from_text(&envelope.kind, envelope.body.get())
             .ok_or_else(|| EntryError::UnknownType(envelope.kind.chars().take(64).collect()))??;
-        let entry = Self {
+        Ok(Self {
             id: envelope.id,
             time_ms: envelope.time_ms,
             writer: envelope.writer,
             session: envelope.session,
-            blobs: envelope.blobs,
+            blobs: envelope.blobs.unwrap_or_default(),
             body,
-        };
-        // Absent and empty optional fields have one spelling only.
-        if entry.encode()? == bytes {
-            Ok(entry)
-        } else {
-            Err(json::JsonError::Shape("a field is spelled in a second way".into()).into())
-        }
+        })
     }
 
     /// The canonical bytes.

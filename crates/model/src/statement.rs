@@ -103,6 +103,9 @@ pub struct Engagement {
     pub from_ms: u64,
     /// In force until.
     pub until_ms: u64,
+    /// When it was signed, Unix milliseconds. It replaces only an older statement about the same thing, so that an old
+    /// one cannot be put in force again.
+    pub signed_ms: u64,
 }
 
 /// What kind of actor an identity is.
@@ -147,6 +150,9 @@ pub struct Enrolment {
     pub roles: Vec<Role>,
     /// Its SSH keys. A key belongs to one identity.
     pub keys: Vec<Key>,
+    /// When it was signed, Unix milliseconds. It replaces only an older statement about the same thing, so that an old
+    /// one cannot be put in force again.
+    pub signed_ms: u64,
 }
 
 /// Ends an identity, signed under the root of its own organisation.
@@ -177,6 +183,9 @@ pub struct Resource {
     pub accounts: Vec<AccountName>,
     /// Addresses from which the target sees our connections, for `source-address`; empty: not bound.
     pub source_addresses: Vec<String>,
+    /// When it was signed, Unix milliseconds. It replaces only an older statement about the same thing, so that an old
+    /// one cannot be put in force again.
+    pub signed_ms: u64,
 }
 
 /// What is done in a channel.
@@ -236,6 +245,9 @@ pub struct Workflow {
     pub level: u8,
     /// Session controls that its grants pin.
     pub controls: Vec<ControlId>,
+    /// When it was signed, Unix milliseconds. It replaces only an older statement about the same thing, so that an old
+    /// one cannot be put in force again.
+    pub signed_ms: u64,
 }
 
 impl Workflow {

@@ -212,6 +212,27 @@ fn resources_and_workflows_are_the_owners() {
     );
 }
 
+/// An old statement, however validly signed, is not put in force again.
+#[test]
+fn an_old_policy_or_enrolment_cannot_come_back() {
+    let mut world = World::default();
+    let origin = world.terms.origin.clone();
+    let old = signed(&[seed::OWNER_ROOT], &origin, world.workflow());
+    world.now_ms += 1000;
+    let mut narrower = world.workflow();
+    narrower.window_ms_max = 60_000;
+    let engagement = Body::Engagement(signed(&[seed::OWNER_ROOT], &origin, world.engagement()));
+    let resource = Body::Resource(signed(&[seed::OWNER_ROOT], &origin, world.resource()));
+    let enrolment = world.enrolment(seed::ALICE, "alice", "Northwind MSP", vec![Role::Request]);
+    let enrolment = Body::Enrolled(signed(&[seed::OPERATOR_ROOT], &origin, enrolment));
+    world.append(Body::Workflow(signed(&[seed::OWNER_ROOT], &origin, narrower)));
+    assert_eq!(code(world.try_body(Body::Workflow(old), None)), "statement_not_newer");
+    for body in [engagement, resource, enrolment] {
+        world.append(body.clone());
+        assert_eq!(code(world.try_body(body, None)), "statement_not_newer");
+    }
+}
+
 #[test]
 fn requests_stay_inside_the_workflow() {
     let mut world = World::default();

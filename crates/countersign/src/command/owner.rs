@@ -6,7 +6,7 @@ mod workflow;
 use crate::command::people::{self, DisableArgs, EnrolArgs, SigningArgs, Speaker};
 use crate::exit::Failure;
 use crate::trust::{self, EnvironmentCard, TrustBody};
-use crate::{agent, file, words};
+use crate::{agent, clock, file, words};
 use clap::Subcommand;
 use model::statement::Resource;
 use std::path::{Path, PathBuf};
@@ -91,6 +91,7 @@ fn resource(description: &Path, yes: bool, signing: &SigningArgs) -> Result<(), 
     }
     eprint!("{}", words::resource(&statement));
     crate::ask::confirm("Sign this as the owner?", yes)?;
+    statement.signed_ms = clock::now_ms();
     let what = format!("resource-{}", statement.name);
     let signers = signing.roots(speaker.threshold)?;
     let body = TrustBody::Resource(agent::signed(&signers, &speaker.origin, statement)?);

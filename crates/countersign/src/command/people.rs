@@ -3,7 +3,7 @@
 use crate::command::word;
 use crate::exit::Failure;
 use crate::trust::{self, TrustBody};
-use crate::{agent, client, fresh, roots};
+use crate::{agent, client, clock, fresh, roots};
 use clap::Args;
 use model::id::IdentityId;
 use model::name::{EnvironmentName, Handle, OrganisationName};
@@ -78,7 +78,7 @@ pub(crate) fn enrol(speaker: &Speaker, args: EnrolArgs) -> Result<(), Failure> {
         kind: args.kind,
         roles: args.roles,
         keys: roots::keys(&args.keys)?,
-        signed_ms: crate::clock::now_ms(),
+        signed_ms: clock::now_ms(),
     };
     println!("{identity}  {} of {}", args.handle, speaker.organisation);
     let signers = args.signing.roots(speaker.threshold)?;

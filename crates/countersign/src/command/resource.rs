@@ -2,7 +2,7 @@
 
 use crate::exit::Failure;
 use crate::trust::EnvironmentCard;
-use crate::{agent, file, words};
+use crate::{agent, clock, file, words};
 use clap::{Args, Subcommand, ValueEnum};
 use model::name::{AccountName, ResourceName};
 use model::signature::Key;
@@ -85,7 +85,7 @@ fn add(args: &AddArgs) -> Result<(), Failure> {
         host_keys: host_keys(args)?,
         accounts: args.accounts.clone(),
         source_addresses: args.sources.iter().map(ToString::to_string).collect(),
-        signed_ms: crate::clock::now_ms(),
+        signed_ms: clock::now_ms(),
     };
     let default = PathBuf::from(format!("{}.resource.json", args.name));
     let out = args.out.as_ref().unwrap_or(&default);

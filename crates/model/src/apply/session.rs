@@ -260,20 +260,22 @@ fn check_cause(before: &Snapshot, session: &SessionState, body: &Ended) -> Resul
     )?;
     match body.cause {
         EndCause::Killed => ensure(session.killed_at.is_some(), "not_killed", "nobody ordered this end"),
-        EndCause::Revoked => {
-            let grant = before.grant(&EntityKey::grant(session.grant))?;
-            let ended = before
-                .identity(&EntityKey::identity(session.identity))?
-                .disabled_at
-                .is_some();
-            ensure(
-                grant.revoked.is_some() || ended,
-                "not_revoked",
-                "neither grant nor identity has been withdrawn",
-            )
-        }
+        EndCause::Revoked => ensure(
+            is_withdrawn(before, session)?,
+            "not_revoked",
+            "neither grant nor identity nor policy has been withdrawn",
+        ),
         _ => Ok(()),
     }
+}
+
+/// What the session rests on is not in force any more: its grant, its identity, or the policy of its grant.
+fn is_withdrawn(before: &Snapshot, session: &SessionState) -> Result<bool, Refused> {
+    let grant = before.grant(&EntityKey::grant(session.grant))?;
+    let identity = before.identity(&EntityKey::identity(session.identity))?;
+    let scope = &grant.granted.scope;
+    let workflow = before.workflow(&EntityKey::workflow(&scope.workflow))?;
+    Ok(grant.revoked.is_some() || identity.disabled_at.is_some() || workflow.hash != scope.policy)
 }
 
 pub(super) fn lost(before: &Snapshot, placed: &Placed, body: &Lost) -> Result<Changes, Refused> {

@@ -66,6 +66,7 @@ pub(super) fn genesis(before: &Snapshot, placed: &Placed, signed: &Signed<Genesi
         owner: true,
         from_ms: genesis.created_ms,
         until_ms: None,
+        signed_ms: genesis.created_ms,
     };
     Ok(Changes(vec![
         (EntityKey::environment(), Entity::Environment(Box::new(genesis.clone()))),
@@ -92,6 +93,10 @@ pub(super) fn engagement(before: &Snapshot, signed: &Signed<Engagement>) -> Resu
         "window_empty",
         "the engagement ends before it begins",
     )?;
+    let key = EntityKey::organisation(&engagement.operator);
+    if let Some(Entity::Organisation(known)) = before.find(&key)? {
+        check_newer(engagement.signed_ms, known.signed_ms)?;
+    }
     let operator = Organisation {
         name: engagement.operator.clone(),
         roots: engagement.operator_roots.clone(),
@@ -99,11 +104,9 @@ pub(super) fn engagement(before: &Snapshot, signed: &Signed<Engagement>) -> Resu
         owner: false,
         from_ms: engagement.from_ms,
         until_ms: Some(engagement.until_ms),
+        signed_ms: engagement.signed_ms,
     };
-    Ok(Changes(vec![(
-        EntityKey::organisation(&engagement.operator),
-        Entity::Organisation(operator),
-    )]))
+    Ok(Changes(vec![(key, Entity::Organisation(operator))]))
 }
 
 pub(super) fn enrolled(before: &Snapshot, placed: &Placed, signed: &Signed<Enrolment>) -> Result<Changes, Refused> {
@@ -123,7 +126,10 @@ pub(super) fn enrolled(before: &Snapshot, placed: &Placed, signed: &Signed<Enrol
         Some(Entity::Identity(known)) if known.enrolment.organisation != enrolment.organisation => {
             return rule("identity_moved", "an identity stays with its organisation");
         }
-        Some(Entity::Identity(known)) => known.enrolled_at,
+        Some(Entity::Identity(known)) => {
+            check_newer(enrolment.signed_ms, known.enrolment.signed_ms)?;
+            known.enrolled_at
+        }
         Some(_) => return Err(Refused::Absent(key)),
     };
     let mut changes = vec![];
@@ -179,15 +185,16 @@ pub(super) fn resource(before: &Snapshot, placed: &Placed, signed: &Signed<Resou
         "accounts",
         "a resource has at least one account",
     )?;
+    let key = EntityKey::resource(&resource.name);
+    if let Some(Entity::Resource(known)) = before.find(&key)? {
+        check_newer(resource.signed_ms, known.statement.signed_ms)?;
+    }
     let state = ResourceState {
         statement: resource.clone(),
         hash: Digest::of(&json::to_vec(resource)?),
         set_at: placed.index,
     };
-    Ok(Changes(vec![(
-        EntityKey::resource(&resource.name),
-        Entity::Resource(state),
-    )]))
+    Ok(Changes(vec![(key, Entity::Resource(state))]))
 }
 
 pub(super) fn workflow(before: &Snapshot, placed: &Placed, signed: &Signed<Workflow>) -> Result<Changes, Refused> {
@@ -236,15 +243,26 @@ pub(super) fn workflow(before: &Snapshot, placed: &Placed, signed: &Signed<Workf
         "controls",
         "a workflow pins at least one control",
     )?;
+    let key = EntityKey::workflow(&workflow.name);
+    if let Some(Entity::Workflow(known)) = before.find(&key)? {
+        check_newer(workflow.signed_ms, known.statement.signed_ms)?;
+    }
     let state = WorkflowState {
         statement: workflow.clone(),
         hash: workflow.hash()?,
         set_at: placed.index,
     };
-    Ok(Changes(vec![(
-        EntityKey::workflow(&workflow.name),
-        Entity::Workflow(Box::new(state)),
-    )]))
+    Ok(Changes(vec![(key, Entity::Workflow(Box::new(state)))]))
+}
+
+/// INVARIANT (no way back): a statement replaces only an older one. Whoever holds an old, validly signed policy,
+/// enrolment or pin cannot put it in force again.
+fn check_newer(signed_ms: u64, known_ms: u64) -> Result<(), Refused> {
+    ensure(
+        signed_ms > known_ms,
+        "statement_not_newer",
+        "a newer or equally old statement about this is in force",
+    )
 }
 
 fn check_roots(roots: &[Key], threshold: u8) -> Result<(), Refused> {

@@ -95,7 +95,7 @@ pub(super) fn run(args: WorkflowArgs) -> Result<(), Failure> {
         window_ms_max: args.window,
         level: args.level,
         controls: or(args.controls.clone(), || ControlId::ALL.to_vec()),
-        signed_ms: crate::clock::now_ms(),
+        signed_ms: clock::now_ms(),
     };
     let consent = statement
         .approvals
