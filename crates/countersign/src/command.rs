@@ -9,6 +9,7 @@ pub(crate) mod operator;
 pub(crate) mod owner;
 pub(crate) mod people;
 pub(crate) mod play;
+pub(crate) mod rebuild;
 pub(crate) mod resource;
 pub(crate) mod session;
 pub(crate) mod ssh_config;

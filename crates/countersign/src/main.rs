@@ -97,6 +97,8 @@ enum Command {
     /// Check an evidence pack, without network
     #[command(after_help = command::verify::HELP)]
     Verify(verify::Question),
+    /// Make a stopped server's projections again from its log, and check the log
+    Rebuild(command::rebuild::RebuildArgs),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  countersign completions bash > /etc/bash_completion.d/countersign")]
     Completions {
@@ -147,6 +149,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Record(args) => block_on(command::tell::record(args)),
         Command::Export(args) => block_on(command::export::run(args)),
         Command::Verify(question) => command::verify::run(&question),
+        Command::Rebuild(args) => block_on(command::rebuild::run(args)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut std::io::stdout());
             Ok(())

@@ -14,7 +14,7 @@ use model::id::{BootId, SessionId};
 use model::name::{EnvironmentName, NodeName};
 use serde::Deserialize;
 use std::path::PathBuf;
-use store::{Clock, Store, StoreConfig};
+use store::{Clock, OpenError, Store, StoreConfig};
 
 /// Entries in one answer of the server.
 const PAGE: u64 = 256;
@@ -219,21 +219,28 @@ impl Source {
     }
 }
 
+/// The store of a server that is stopped.
+pub(crate) async fn open_stopped(data: &std::path::Path) -> Result<Store, Failure> {
+    if !data.join("store.db").exists() {
+        return Err(Failure::unavailable(format!(
+            "`{}` is not a server's folder",
+            data.display()
+        )));
+    }
+    let node: NodeName = "reader".parse().map_err(Failure::unavailable)?;
+    let clock = Clock::new(crate::clock::now_ms);
+    let config = StoreConfig::new(data, node, fresh::id(BootId::new)?, clock);
+    Store::open(config).await.map_err(|error| match error {
+        OpenError::InUse { .. } => {
+            Failure::refused(&error).next("stop that server first; to read evidence, ask it: leave --data out")
+        }
+        _ => Failure::unavailable(&error),
+    })
+}
+
 impl Folder {
     async fn open(data: &std::path::Path) -> Result<Self, Failure> {
-        if !data.join("store.db").exists() {
-            return Err(Failure::unavailable(format!(
-                "`{}` is not a server's folder",
-                data.display()
-            )));
-        }
-        let node: NodeName = "reader".parse().map_err(Failure::unavailable)?;
-        let clock = Clock::new(crate::clock::now_ms);
-        let config = StoreConfig::new(data, node, fresh::id(BootId::new)?, clock);
-        let store = Store::open(config).await.map_err(|error| {
-            Failure::unavailable(error)
-                .next("while the server runs, ask it instead: leave --data out, and name your key")
-        })?;
+        let store = open_stopped(data).await?;
         let (journal, _) = Journal::open_read_only(&data.join("journal")).map_err(Failure::unavailable)?;
         Ok(Self {
             store,
