@@ -27,6 +27,8 @@ use super::request::{Request, signal_name};
 const OPEN_MAX: Duration = Duration::from_secs(30);
 /// How long the target has to close after the client has.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
+/// How long, once the session is over.
+const LINGER: Duration = Duration::from_millis(300);
 
 /// Why a pump stopped.
 enum Stop {
@@ -52,6 +54,7 @@ impl From<Shut> for Stop {
 
 /// Serves one `session` channel of a client, from its opening to its end.
 pub(super) async fn serve(mut session: Session, channel: Channel<server::Msg>) {
+    let present = session.enter();
     let number = session.channel();
     let (mut read, write) = channel.split();
     let client = ToClient::new(write);
@@ -74,6 +77,7 @@ pub(super) async fn serve(mut session: Session, channel: Channel<server::Msg>) {
     };
     let relay = Relay::new(session, live, number, client, Ending::new(true));
     relay.run(read, target, begun).await;
+    drop(present);
 }
 
 /// Serves one `direct-tcpip` channel within a session: an action of its own.
@@ -83,6 +87,7 @@ pub(super) async fn tunnel(
     reply: server::ChannelOpenHandle,
     to: To,
 ) {
+    let Some(present) = session.enter() else { return };
     let number = session.channel();
     let live = match session.decided().await {
         Stage::Live(live) => live,
@@ -130,6 +135,7 @@ pub(super) async fn tunnel(
             relay.finish().await;
         }
     }
+    drop(present);
 }
 
 /// Where a tunnel goes, as the client said it.
@@ -219,7 +225,14 @@ impl Relay {
                 }
                 if !matches!(stop, Stop::Shut) {
                     // The client has gone first: what the target still says about its end goes on record.
-                    drop(timeout(CLOSE_MAX, down).await);
+                    let shut = async {
+                        self.live.passage.is_shut().await;
+                        tokio::time::sleep(LINGER).await;
+                    };
+                    tokio::select! {
+                        _ = timeout(CLOSE_MAX, down) => {}
+                        () = shut => {}
+                    }
                 }
                 stop
             }

@@ -33,8 +33,10 @@ use super::passage::{Passage, Passed};
 const QUEUE: usize = 64;
 /// How long channels have to say why it is over.
 const GOODBYE: Duration = Duration::from_secs(2);
-/// How long the client has to read it.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long the client has to read it and leave.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long its disconnection has to get out.
+const FLUSH: Duration = Duration::from_millis(200);
 /// How often an idle session looks whether its recording could go on.
 const CHECK: Duration = Duration::from_millis(500);
 
@@ -74,11 +76,20 @@ pub(super) struct Session {
     pub(super) key: Key,
     pub(super) stage: watch::Receiver<Stage>,
     channels: Arc<AtomicU32>,
-    /// Held by each channel's task; the session waits until none is left.
-    _present: mpsc::Sender<()>,
+    present: mpsc::WeakSender<()>,
+}
+
+/// Held by each channel's task: the session's end waits until none is left.
+pub(super) struct Present {
+    _sender: mpsc::Sender<()>,
 }
 
 impl Session {
+    /// Enters the session; nothing once it ends.
+    pub(super) fn enter(&self) -> Option<Present> {
+        self.present.upgrade().map(|sender| Present { _sender: sender })
+    }
+
     /// The next channel's number.
     pub(super) fn channel(&self) -> u32 {
         self.channels.fetch_add(1, Relaxed)
@@ -180,9 +191,9 @@ pub(super) fn begin(gateway: Arc<Gateway>, start: Start) -> (Session, oneshot::S
         key: start.key.clone(),
         stage: seen,
         channels: Arc::default(),
-        _present: present,
+        present: present.downgrade(),
     };
-    tokio::spawn(run(gateway, start, stage, gone, absent));
+    tokio::spawn(run(gateway, start, stage, gone, (Present { _sender: present }, absent)));
     (session, connected)
 }
 
@@ -191,7 +202,7 @@ async fn run(
     start: Start,
     stage: watch::Sender<Stage>,
     mut gone: oneshot::Receiver<()>,
-    absent: mpsc::Receiver<()>,
+    (present, absent): (Present, mpsc::Receiver<()>),
 ) {
     let (inputs, mut happened) = mpsc::channel(QUEUE);
     let (done, mut results) = mpsc::channel(4);
@@ -237,7 +248,9 @@ async fn run(
             () = at(wake) => { task.check(); Some(Input::Tick) },
         };
     };
-    task.end(end, results, absent).await;
+    drop(present);
+    let client = (!left).then_some(gone);
+    task.end(end, results, absent, client).await;
 }
 
 /// The next order; never, where there is nobody to give one.
@@ -421,7 +434,13 @@ impl Task {
     }
 
     /// Nothing passes any more; then everybody is told, and the session's end goes on record.
-    async fn end(self, end: End, mut results: mpsc::Receiver<Done>, mut absent: mpsc::Receiver<()>) {
+    async fn end(
+        self,
+        end: End,
+        mut results: mpsc::Receiver<Done>,
+        mut absent: mpsc::Receiver<()>,
+        client: Option<oneshot::Receiver<()>>,
+    ) {
         let passed = self.standing.as_ref().map(|standing| standing.passage.shut());
         self.dialing.iter().for_each(AbortHandle::abort);
         let running = self.tallies.running();
@@ -440,17 +459,21 @@ impl Task {
         if let Stage::Live(live) = before {
             drop(live.target.disconnect(Disconnect::ByApplication, "", "").await);
         }
-        let closing = self.close_connection(text);
+        let closing = self.close_connection(client, text);
         let recording = self.record(end, passed, &mut results);
         tokio::join!(closing, recording);
     }
 
-    async fn close_connection(&self, text: String) {
-        let told = self
-            .connection
-            .disconnect(Disconnect::ByApplication, text, String::new());
-        drop(timeout(LINGER, told).await);
-        tokio::time::sleep(Duration::from_millis(200)).await;
+    /// A client leaves by itself once its channels are closed; one that was disconnected first would lose what was said.
+    async fn close_connection(&self, client: Option<oneshot::Receiver<()>>, text: String) {
+        let Some(client) = client else { return };
+        if timeout(LINGER, client).await.is_err() {
+            let told = self
+                .connection
+                .disconnect(Disconnect::ByApplication, text, String::new());
+            drop(timeout(LINGER, told).await);
+            tokio::time::sleep(FLUSH).await;
+        }
         self.switch.cut();
     }
 
