@@ -77,6 +77,11 @@ fn a_session_from_request_to_offline_proof() {
     let lineage = world.ok(&format!("lineage {session} --pack e.pack --trust acme/trust.txt"));
     assert!(lineage.contains(&request), "{lineage}");
 
+    only_key_holders_see_it(&world, &session);
+}
+
+/// The owner's keys open the recording, also the one kept offline; the operator was given none.
+fn only_key_holders_see_it(world: &World, session: &str) {
     let played = world.ok(&format!("play {session} --pack e.pack --identity acme/recording-2.key"));
     assert!(played.contains("done\nroot\n"), "{played}");
     let foreign = world.run(&format!(
