@@ -45,6 +45,7 @@ async fn reset(place: &Place, change: impl FnOnce(&mut Workflow)) {
         .remove(0)
         .statement;
     change(&mut workflow);
+    workflow.signed_ms += 1;
     let body = Body::Workflow(signed(&[seed::OWNER_ROOT], &caller.origin, workflow));
     trust::submit(&place.desk, body).await.unwrap();
 }

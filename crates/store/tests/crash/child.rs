@@ -80,7 +80,7 @@ pub(crate) fn config(directory: &Path, boot: u64) -> StoreConfig {
 }
 
 #[test]
-#[ignore = "the process that other tests start and kill"]
+#[ignore = "a process of its own, which other tests start and kill"]
 fn works_until_it_dies() {
     let Some(directory) = std::env::var_os(DIRECTORY) else {
         return;
@@ -157,7 +157,7 @@ async fn step(store: &Store, answers: &mut Answers, round: u64) {
                 code: "no".into(),
             });
             // Now and then a large one, so that the write-ahead log is moved.
-            let size = if round % 5 == 0 { 200_000 } else { 300 };
+            let size = if round.is_multiple_of(5) { 200_000 } else { 300 };
             let blob = [&id.to_bytes(), vec![b'x'; size].as_slice()].concat();
             let draft = Draft::new(id, body).with(BlobKind::Openings, blob.clone());
             (
