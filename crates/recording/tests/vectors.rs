@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 
 use recording::{
-    Dek, Content, Exit, ExportedExtent, ExportedFrame, ExtentBuilder, FrameBody, Gap, GapReason, Kind, Opener, Resize,
+    Content, Dek, Exit, ExportedExtent, ExportedFrame, ExtentBuilder, FrameBody, Gap, GapReason, Kind, Opener, Resize,
     Sealer, SubKey, chain_start, decode, encode_export, play_extent, verify_chain,
 };
 

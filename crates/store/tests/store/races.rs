@@ -4,15 +4,15 @@
 use crate::world::{Site, acme};
 use model::apply::Refused;
 use model::body::Body;
-use model::chain::Step;
+use model::chain::{Session, Step};
 use model::entity::EntityKey;
 use model::entry::Entry;
 use model::fixture::{identity, name, seed};
 use model::id::{GrantId, RequestId};
-use model::judge::judge_open;
+use model::judge::{JudgeError, judge_open};
 use std::collections::HashMap;
-use store::CommitError;
 use store::faults::{Failure, Point};
+use store::{CommitError, Committed};
 
 /// Interleavings in each test; together more than 1,000.
 fn seeds() -> u64 {
@@ -131,32 +131,7 @@ async fn never_an_opening_after_the_revocation() {
                 assert!(o.is_err(), "seed {seed}: opened after an acknowledged revocation");
                 (o, r)
             }
-            // Some way into each other, judged again when something changed.
-            _ => {
-                let (wanted, terms) = (site.world.wanted(grant), site.world.opening());
-                let (mut o_choices, mut r_choices) = (Choices(seed + 1), Choices(seed + 2));
-                let store = &site.store;
-                let open = async {
-                    o_choices.yields().await;
-                    let judged = store
-                        .gather(&acme(), |state| match judge_open(state, &wanted, store.now_ms()) {
-                            Err(model::judge::JudgeError::State(refused)) => Err(refused),
-                            other => Ok(other.is_ok().then_some(other)),
-                        })
-                        .await
-                        .unwrap();
-                    o_choices.yields().await;
-                    match judged {
-                        Some(Ok(permit)) => store.commit(&acme(), permit.open(terms)).await,
-                        _ => Err(CommitError::Conflict(EntityKey::grant(grant))),
-                    }
-                };
-                let revoke = async {
-                    r_choices.yields().await;
-                    store.commit(&acme(), revocation).await
-                };
-                tokio::join!(open, revoke)
-            }
+            _ => entangled(&mut site, grant, revocation, seed).await,
         };
         let revoked = revoked.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         match opened {
@@ -178,6 +153,42 @@ async fn never_an_opening_after_the_revocation() {
     audit(&site).await;
 }
 
+/// Both at once, some way into each other; the opening is judged on what the store says at that moment.
+async fn entangled(
+    site: &mut Site,
+    grant: GrantId,
+    revocation: Step<()>,
+    seed: u64,
+) -> (
+    Result<Committed<Session>, CommitError>,
+    Result<Committed<()>, CommitError>,
+) {
+    let (wanted, terms) = (site.world.wanted(grant), site.world.opening());
+    let (mut o_choices, mut r_choices) = (Choices(seed + 1), Choices(seed + 2));
+    let store = &site.store;
+    let open = async {
+        o_choices.yields().await;
+        let judged = store
+            .gather(&acme(), |state| match judge_open(state, &wanted, store.now_ms()) {
+                Err(JudgeError::State(refused)) => Err(refused),
+                other => Ok(other.ok()),
+            })
+            .await
+            .unwrap();
+        o_choices.yields().await;
+        match judged {
+            Some(permit) => store.commit(&acme(), permit.open(terms)).await,
+            None => Err(CommitError::Conflict(EntityKey::grant(grant))),
+        }
+    };
+    let revoke = async {
+        r_choices.yields().await;
+        store.commit(&acme(), revocation).await
+    };
+    tokio::join!(open, revoke)
+}
+
+/// R022: by the log's own clock, also when the system's is set back.
 #[tokio::test]
 async fn never_an_opening_after_the_window() {
     let mut site = Site::founded().await;
@@ -267,12 +278,12 @@ async fn two_approvals_give_one_grant() {
         drop(site.opening(first.0).unwrap());
         let absent = site.opening(second.0).unwrap_err();
         let expected = Refused::Absent(EntityKey::grant(second.0));
-        assert_eq!(absent, model::judge::JudgeError::State(expected), "seed {seed}");
+        assert_eq!(absent, JudgeError::State(expected), "seed {seed}");
     }
     audit(&site).await;
 }
 
-/// Reads the whole log again, with rules of its own.
+/// Reads the whole log again, with rules of its own. R052: no opening without its identity, grant and approvals.
 async fn audit(site: &Site) {
     let mut asked = HashMap::new();
     let mut approved: HashMap<RequestId, Vec<_>> = HashMap::new();
