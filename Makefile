@@ -21,7 +21,7 @@ help: ## this list
 
 demo: ## one privileged session from request to offline proof, then six forgeries (about a minute after the build)
 	@$(STAGE) setup .ci/setup demo
-	@$(STAGE) build $(CARGO) build --locked -p countersign -p countersign-verify
+	@$(STAGE) build $(CARGO) build --locked -p countersign -p countersign-verify --bins --example insider
 	@demo/run
 
 test: ## every check: format, lints, house rules, all tests with real sshd, documentation tests, fuzz corpora
