@@ -108,6 +108,8 @@ fn steps(world: &mut World, sessions: &[SessionId], count: usize) -> Steps {
     let acme = name::<model::name::EnvironmentName>("acme");
     let mut steps: Steps = vec![];
     for session in sessions.iter().cycle().take(count / 2) {
+        // Ids sort by time, as they do in use.
+        world.now_ms += 1;
         let action = ActionId::new(world.now_ms, world.fresh());
         let intent = Intent {
             action,
