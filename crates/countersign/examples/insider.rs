@@ -215,7 +215,7 @@ impl<'a> Insider<'a> {
         if let Some(path) = &self.arguments.accomplice {
             opened.proof = logged_in_again(&opened.proof, path);
         }
-        opened.certificate.serial = format!("1{}", &opened.certificate.serial[1..]);
+        opened.certificate.serial = format!("{:016x}", u64::from_be_bytes(random()) >> 1);
         self.session = SessionId::new(template.time_ms + 300, random());
         let link = SessionLink {
             id: self.session,
