@@ -34,7 +34,7 @@ pub(super) enum Unreached {
     #[error("`{host}` port {port} shows a host key that its owner did not pin; nothing was sent to it")]
     HostKey { host: String, port: u16 },
     /// The certificate was not accepted.
-    #[error("`{account}` on `{host}` refuses the session's certificate; `resource check` names the reason")]
+    #[error("`{account}` on `{host}` refuses the session's certificate; its sshd log names the reason")]
     LogIn { host: String, account: String },
     /// Too slow.
     #[error("`{host}` port {port} did not answer in time")]
