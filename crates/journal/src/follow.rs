@@ -1,8 +1,13 @@
 //! One session followed through its frames and records: what recovery and reading share.
 
-use recording::{ExtentBuilder, ExtentSeal, FrameDigest, Header, Totals};
+use std::ops::Range;
+
+use recording::{ExtentBuilder, ExtentSeal, FrameDigest, Header, Kind, Totals};
 
 use crate::record::{FinishRecord, SessionRecord};
+
+/// Ranges of missing frames that are told apart; the last one covers everything up to the last missing frame.
+const MISSING_MAX: usize = 8;
 
 /// How a session's recording ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +57,8 @@ pub(crate) struct Follower {
     pub(crate) totals: Totals,
     pub(crate) newest: Option<ExtentSeal>,
     pub(crate) ending: Option<Ending>,
-    pub(crate) missing: u64,
+    pub(crate) missing: Vec<Range<u64>>,
+    pub(crate) newest_gap: Option<u64>,
 }
 
 impl Follower {
@@ -63,7 +69,8 @@ impl Follower {
             totals: Totals::default(),
             newest: None,
             ending: None,
-            missing: 0,
+            missing: Vec::new(),
+            newest_gap: None,
             start,
         }
     }
@@ -96,11 +103,24 @@ impl Follower {
         } else {
             (header.time_us < self.totals.last_us).then_some(Fault::Backwards(header.index))
         };
-        self.missing += missing;
+        if missing > 0 {
+            self.miss(self.next_index..header.index);
+        }
+        if header.kind == Kind::Gap {
+            self.newest_gap = Some(header.index);
+        }
         self.next_index = header.index.saturating_add(1);
         self.builder.push(header, digest);
         self.totals.add(header);
         fault.map_or(Ok(()), Err)
+    }
+
+    fn miss(&mut self, frames: Range<u64>) {
+        let full = self.missing.len() == MISSING_MAX;
+        match self.missing.last_mut() {
+            Some(last) if full => last.end = frames.end,
+            _ => self.missing.push(frames),
+        }
     }
 
     /// The end of an extent; false when the extent begins before what was followed, in a segment that is gone.
@@ -130,5 +150,34 @@ impl Follower {
             && finish.chain == self.builder.chain()
             && self.builder.peek().is_none();
         if same { Ok(()) } else { Err(Fault::Finish) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_holes_are_told_in_few_ranges_that_cover_them_all() {
+        let mut follower = Follower::new(SessionRecord {
+            session: [1; 16],
+            next_index: 0,
+            next_extent: 0,
+            chain: [0; 32],
+            opened_at_ms: 0,
+            commitment: [0; 32],
+            origin: "log.example/acme".to_owned(),
+        });
+        let holes = MISSING_MAX as u64 + 3;
+        for hole in 0..holes {
+            follower.miss(hole * 10..hole * 10 + 1);
+        }
+        assert_eq!(follower.missing.len(), MISSING_MAX);
+        for hole in 0..holes {
+            assert!(
+                follower.missing.iter().any(|range| range.contains(&(hole * 10))),
+                "{hole}"
+            );
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use recording::{GapReason, SessionId};
+use recording::{Gap, GapReason, SessionId};
 
 /// Why a session was stopped by its recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -118,8 +118,9 @@ pub struct Health {
 pub struct Notices {
     /// Segments whose sync failed.
     pub poisoned_segments: u64,
-    /// Sessions that got a gap frame, with the number of frames that may be missing.
-    pub gaps: Vec<(SessionId, u64)>,
+    /// Gaps of sessions that go on, in the order in which they were written. What a halt leaves in doubt is in
+    /// [`crate::Closed`], so each is told once.
+    pub gaps: Vec<(SessionId, Gap)>,
     /// Times that everything was stopped, with the last reason.
     pub stops: u64,
     /// The reason of the last stop.

@@ -215,6 +215,18 @@ impl Journal {
         std::mem::take(&mut lock(&self.owner.shared.notices))
     }
 
+    /// Waits until there are notices to take.
+    pub async fn noticed(&self) {
+        let shared = &self.owner.shared;
+        loop {
+            let listener = shared.noticed.listen();
+            if *lock(&shared.notices) != Notices::default() {
+                return;
+            }
+            listener.await;
+        }
+    }
+
     /// Waits until everything written so far, by any session, is synced.
     ///
     /// # Errors

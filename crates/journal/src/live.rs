@@ -3,9 +3,9 @@
 //! INVARIANT (written-first): indexes, extents and totals move on only after the frame was written.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use recording::{Commitment, ExtentBuilder, ExtentSeal, Gap, Kind, MAX_EXTENT_US, Sealed, Sealer, SessionId, Totals};
 
@@ -14,7 +14,7 @@ use crate::halt::{Halt, HaltReason};
 use crate::lock::lock;
 use crate::record::{FinishRecord, Record, SessionRecord};
 use crate::shared::Shared;
-use crate::writer::Writer;
+use crate::writer::{Waiting, Writer};
 
 /// What room a frame's seal, session and finish records may need beside it.
 const PREFIX_ROOM: u64 = 1024;
@@ -52,6 +52,11 @@ pub struct Closed {
     pub lost_frames: u64,
     /// Why it was halted, if it was.
     pub halt: Option<HaltReason>,
+    /// What the halt leaves in doubt. Of the gaps after which the session went on, the notices tell.
+    pub doubt: Option<Gap>,
+    /// The longest time between a frame being written, from when on its bytes may be forwarded, and the end of the sync
+    /// that covered it. Frames that no sync covered are in a gap.
+    pub longest_unsynced: Duration,
     /// Everything named here is synced. False only where the storage refused to the end.
     pub durable: bool,
 }
@@ -81,6 +86,8 @@ pub(crate) struct Live {
     /// Position and index where the frames of each of the last syncs begin.
     marks: VecDeque<(u64, u64)>,
     marked_at: u64,
+    /// The longest that a frame waited for its sync, in µs.
+    longest_us: Arc<AtomicU64>,
     /// The position behind the session's newest byte.
     pub(crate) position: u64,
     /// The position behind its newest frame.
@@ -89,6 +96,8 @@ pub(crate) struct Live {
     clock: (Instant, u64),
     pub(crate) gaps: u64,
     pub(crate) lost_frames: u64,
+    /// What the halt frame says.
+    doubt: Option<Gap>,
     /// The session's header, then its halt frame and what follows it: sealed once, kept until written.
     epilogue: Option<(Vec<u8>, Vec<u8>)>,
     pub(crate) ending: Option<Ending>,
@@ -109,12 +118,14 @@ impl Live {
             poisons,
             marks: VecDeque::new(),
             marked_at: u64::MAX,
+            longest_us: Arc::default(),
             position: 0,
             frame_position: 0,
             seals: VecDeque::new(),
             clock: (Instant::now(), 0),
             gaps: 0,
             lost_frames: 0,
+            doubt: None,
             epilogue: None,
             ending: None,
         }
@@ -156,21 +167,38 @@ impl Live {
         })
     }
 
-    fn unsynced(&self, shared: &Shared) -> (u64, u64) {
-        let synced = shared.synced.load(Ordering::SeqCst);
-        if self.frame_position <= synced {
-            return (self.next_index, 0);
+    /// What a halt leaves in doubt: what is not synced, and what an earlier failed sync leaves the session owing.
+    fn in_doubt(&self, shared: &Shared, reason: HaltReason) -> Gap {
+        let unsynced = self.unsynced(shared);
+        let owed = self.possibly_lost(shared).map_or(unsynced, |gap| gap.from);
+        let from = unsynced.min(owed);
+        Gap {
+            reason: reason.gap(),
+            from,
+            frames: self.next_index.saturating_sub(from),
+            since_us: self.totals.last_us,
         }
-        let from = self.marks.iter().rev().find(|(position, _)| *position <= synced);
-        let from = from.or(self.marks.front()).map_or(0, |(_, index)| *index);
-        (from, self.next_index.saturating_sub(from))
     }
 
-    fn mark(&mut self, shared: &Shared, before: u64) {
+    /// The first frame that is not synced.
+    fn unsynced(&self, shared: &Shared) -> u64 {
+        let synced = shared.synced.load(Ordering::SeqCst);
+        if self.frame_position <= synced {
+            return self.next_index;
+        }
+        let from = self.marks.iter().rev().find(|(position, _)| *position <= synced);
+        from.or(self.marks.front()).map_or(0, |(_, index)| *index)
+    }
+
+    fn mark(&mut self, shared: &Shared, writer: &mut Writer, before: u64) {
         let syncs = shared.figures.syncs.load(Ordering::SeqCst);
         if self.marked_at != syncs {
             self.marked_at = syncs;
             self.marks.push_back((before, self.next_index));
+            writer.waiting.push(Waiting {
+                since: Instant::now(),
+                longest_us: Arc::clone(&self.longest_us),
+            });
         }
         let synced = shared.synced.load(Ordering::SeqCst);
         while self.marks.get(1).is_some_and(|(position, _)| *position <= synced) {
@@ -291,7 +319,7 @@ impl Session {
         }
         let before = writer.position;
         writer.append(bytes)?;
-        live.mark(&self.shared, before);
+        live.mark(&self.shared, writer, before);
         live.position = writer.position;
         live.frame_position = writer.position;
         live.builder.push(&sealed.header, &sealed.digest);
@@ -323,7 +351,7 @@ impl Session {
         self.append_frame(live, writer, &sealed, &bytes)?;
         live.gaps += 1;
         live.lost_frames += gap.frames;
-        lock(&self.shared.notices).gaps.push((self.id, gap.frames));
+        self.shared.notice(|notices| notices.gaps.push((self.id, *gap)));
         Ok(())
     }
 
@@ -455,19 +483,9 @@ impl Session {
     }
 
     fn compose_epilogue(&self, live: &mut Live, reason: HaltReason) -> (Vec<u8>, Vec<u8>) {
-        let (from, frames) = live.unsynced(&self.shared);
-        let (from, frames) = match live.possibly_lost(&self.shared) {
-            Some(owed) if owed.from < from => (owed.from, live.next_index.saturating_sub(owed.from)),
-            _ => (from, frames),
-        };
+        let gap = live.in_doubt(&self.shared, reason);
         let mut header = Vec::new();
         live.header(self.id).encode(&mut header);
-        let gap = Gap {
-            reason: reason.gap(),
-            from,
-            frames,
-            since_us: live.totals.last_us,
-        };
         let (mut out, mut frame) = (Vec::new(), Vec::new());
         if let Some(seal) = live.builder.cut() {
             Record::Seal(self.id, seal).encode(&mut out);
@@ -479,8 +497,8 @@ impl Session {
             live.totals.add(&sealed.header);
             live.next_index += 1;
             live.gaps += 1;
-            live.lost_frames += frames;
-            lock(&self.shared.notices).gaps.push((self.id, frames));
+            live.lost_frames += gap.frames;
+            live.doubt = Some(gap);
         }
         if let Some(seal) = live.builder.cut() {
             Record::Seal(self.id, seal).encode(&mut out);
@@ -501,6 +519,11 @@ impl Session {
             gaps: live.gaps,
             lost_frames: live.lost_frames,
             halt,
+            // Without a halt frame, as when its writer hangs, it is what is in doubt now.
+            doubt: live
+                .doubt
+                .or_else(|| halt.map(|reason| live.in_doubt(&self.shared, reason))),
+            longest_unsynced: Duration::from_micros(live.longest_us.load(Ordering::Relaxed)),
             durable,
         }
     }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use recording::{Commitment, ExtentSeal, SessionId, Totals, frame_digest};
@@ -86,8 +87,10 @@ pub struct RecoveredSession {
     pub tail: Option<ExtentSeal>,
     /// How it ended; none when the gateway died first.
     pub ending: Option<Ending>,
-    /// Frames whose index is missing.
-    pub missing: u64,
+    /// Frames whose index is missing: at most eight ranges, of which the last may cover frames that are here.
+    pub missing: Vec<Range<u64>>,
+    /// Its newest gap frame: after a failed sync it went on there.
+    pub newest_gap: Option<u64>,
 }
 
 /// What opening a directory found.
@@ -277,6 +280,7 @@ fn recovered(follower: &Follower) -> RecoveredSession {
         newest: follower.newest,
         tail: follower.builder.peek(),
         ending: follower.ending,
-        missing: follower.missing,
+        missing: follower.missing.clone(),
+        newest_gap: follower.newest_gap,
     }
 }

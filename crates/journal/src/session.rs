@@ -176,7 +176,7 @@ impl Drop for SessionJournal {
             return;
         }
         let shared = &self.session.shared;
-        lock(&shared.notices).dropped.push(self.session.id);
+        shared.notice(|notices| notices.dropped.push(self.session.id));
         if self.session.end(Ending::Dropped, 0).is_ok() {
             shared.forget_live(&self.session.id);
         }

@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
     pub(crate) catalog: Mutex<Catalog>,
     pub(crate) notices: Mutex<Notices>,
+    /// Somebody waits for notices.
+    pub(crate) noticed: Event,
     /// Ranges of positions whose sync failed: after the first, up to and with the second.
     pub(crate) lost: Mutex<Vec<(u64, u64)>>,
     /// The reason of each stop so far; its length is the epoch.
@@ -83,6 +85,7 @@ impl Shared {
             sessions: Mutex::default(),
             catalog: Mutex::new(catalog),
             notices: Mutex::default(),
+            noticed: Event::new(),
             lost: Mutex::default(),
             stops: Mutex::default(),
             epoch: AtomicU64::new(0),
@@ -139,10 +142,14 @@ impl Shared {
             stops.push(reason);
             self.stopped.store(reason as u8, Ordering::SeqCst);
             self.epoch.store(stops.len() as u64, Ordering::SeqCst);
-            tracing::error!(%reason, "the journal stopped every session");
-            let mut notices = lock(&self.notices);
-            notices.stops += 1;
-            notices.last_stop = Some(reason);
+            match reason {
+                HaltReason::Closed => tracing::info!("the journal is closed"),
+                _ => tracing::error!(%reason, "the journal stopped every session"),
+            }
+            self.notice(|notices| {
+                notices.stops += 1;
+                notices.last_stop = Some(reason);
+            });
         }
         // Whoever comes second is told what the first was.
         let first = stops.last().copied().unwrap_or(reason);
@@ -156,8 +163,13 @@ impl Shared {
     pub(crate) fn resume(&self) {
         if self.stopped.swap(0, Ordering::SeqCst) != 0 {
             tracing::warn!("the journal records again");
-            lock(&self.notices).recoveries += 1;
+            self.notice(|notices| notices.recoveries += 1);
         }
+    }
+
+    pub(crate) fn notice(&self, note: impl FnOnce(&mut Notices)) {
+        note(&mut lock(&self.notices));
+        self.noticed.notify(usize::MAX);
     }
 
     pub(crate) fn set_available(&self, bytes: u64) {

@@ -13,7 +13,7 @@ use crate::halt::HaltReason;
 use crate::lock::lock;
 use crate::segment::{Segment, available, reason, trim};
 use crate::shared::Shared;
-use crate::writer::Writer;
+use crate::writer::{Waiting, Writer};
 
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 const MAX_POISONS: u64 = 1000;
@@ -57,12 +57,13 @@ pub(crate) fn watch(shared: &Shared) {
 
 /// Syncs everything written so far. True when nothing is left unsynced.
 fn sync_once(shared: &Shared) -> bool {
-    let (files, position, place) = {
+    let (files, waiting, position, place) = {
         let mut writer = lock(&shared.writer);
         shared.seen();
         shared.figures.syncs.fetch_add(1, Ordering::SeqCst);
         let place = (writer.segment.number, writer.offset);
-        (std::mem::take(&mut writer.unsynced), writer.position, place)
+        let waiting = std::mem::take(&mut writer.waiting);
+        (std::mem::take(&mut writer.unsynced), waiting, writer.position, place)
     };
     if files.is_empty() {
         return true;
@@ -83,6 +84,7 @@ fn sync_once(shared: &Shared) -> bool {
         tracing::error!(%error, "syncing the journal failed");
         return poison(shared);
     }
+    waiting.iter().for_each(Waiting::synced);
     shared.synced.store(position, Ordering::SeqCst);
     *lock(&shared.synced_place) = place;
     shared.synced_event.notify(usize::MAX);
@@ -93,7 +95,7 @@ fn sync_once(shared: &Shared) -> bool {
 /// After a failed sync: everything since the last good one may be lost. Goes on in a new segment that proves itself,
 /// with a gap in each session concerned, or stops.
 fn poison(shared: &Shared) -> bool {
-    lock(&shared.notices).poisoned_segments += 1;
+    shared.notice(|notices| notices.poisoned_segments += 1);
     let renewed = renew(shared, &mut lock(&shared.writer));
     if renewed.is_err() {
         shared.stop(HaltReason::SyncFailed);

@@ -5,11 +5,27 @@
 //! INVARIANT (no-reuse): after a failed write or sync nothing ordinary is appended to that segment again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use crate::config::JournalConfig;
 use crate::halt::HaltReason;
 use crate::record::SEGMENT_HEADER;
 use crate::segment::{Segment, reason};
+
+/// A session's oldest frame that no sync has covered.
+pub(crate) struct Waiting {
+    pub(crate) since: Instant,
+    /// The session's longest wait, in µs.
+    pub(crate) longest_us: Arc<AtomicU64>,
+}
+
+impl Waiting {
+    pub(crate) fn synced(&self) {
+        let waited = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.longest_us.fetch_max(waited, Ordering::Relaxed);
+    }
+}
 
 pub(crate) struct Writer {
     pub(crate) segment: Arc<Segment>,
@@ -18,6 +34,8 @@ pub(crate) struct Writer {
     pub(crate) position: u64,
     /// Segments with bytes that no sync has covered, and where each ends; the current one comes last.
     pub(crate) unsynced: Vec<(Arc<Segment>, u64)>,
+    /// Sessions with frames that no sync has covered, once each.
+    pub(crate) waiting: Vec<Waiting>,
     /// A segment made ahead.
     pub(crate) next: Option<Segment>,
     /// The sync thread was asked to make one.
@@ -40,6 +58,7 @@ impl Writer {
             offset: SEGMENT_HEADER as u64,
             position: 0,
             unsynced: Vec::new(),
+            waiting: Vec::new(),
             next: None,
             ahead_asked: false,
             broken: None,

@@ -102,7 +102,13 @@ fn a_hole_is_named_and_what_follows_is_found() {
             .any(|one| matches!(one.kind, DamageKind::Hole(_) | DamageKind::Unwritten(_)))
     );
     assert_eq!(recovery.sessions[0].next_index, 6);
-    assert!(recovery.sessions[0].missing > 0);
+    let missing: u64 = recovery.sessions[0]
+        .missing
+        .iter()
+        .map(|frames| frames.end - frames.start)
+        .sum();
+    assert_eq!(missing + recovery.sessions[0].totals.frames(), 6);
+    assert!(missing > 0);
 }
 
 #[test]

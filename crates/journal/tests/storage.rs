@@ -120,6 +120,13 @@ fn r012_r076_a_full_tmpfs_stops_the_session_before_the_first_unrecorded_byte() {
         (closed.halt, closed.gaps, closed.durable),
         (Some(HaltReason::NoSpace), 1, true)
     );
+    let doubt = closed.doubt.unwrap();
+    assert_eq!(doubt.reason, GapReason::NoSpace);
+    assert_eq!(
+        doubt.from + doubt.frames + 1,
+        closed.next_index,
+        "the halt frame follows"
+    );
     let played = play(1, journal.extents(&id(1)).unwrap());
     assert_halted(&played, &released, GapReason::NoSpace);
     assert_eq!(recorded(&played).len(), released.len());
@@ -142,7 +149,7 @@ fn r012_r076_a_full_tmpfs_stops_the_session_before_the_first_unrecorded_byte() {
             .release(),
     );
     let notices = journal.notices();
-    assert_eq!((notices.stops, notices.recoveries, notices.gaps.len()), (1, 1, 2));
+    assert_eq!((notices.stops, notices.recoveries, notices.gaps.len()), (1, 1, 0));
 }
 
 #[test]
@@ -248,8 +255,10 @@ fn child_one_failing_sync() {
             .unwrap()
             .release(),
     );
+    let mut told = Vec::new();
     until("the silent session's gap", || {
-        journal.notices().gaps.iter().any(|(session, _)| *session == id(2))
+        told.extend(journal.notices().gaps);
+        told.iter().any(|(session, _)| *session == id(2))
     });
     let closed = one.finish_blocking(30);
     assert_eq!(
@@ -258,6 +267,14 @@ fn child_one_failing_sync() {
     );
     assert!(idle.finish_blocking(30).durable);
     assert_eq!(safe.finish_blocking(30).gaps, 0);
+    told.extend(journal.notices().gaps);
+    let mut told: Vec<_> = told
+        .iter()
+        .map(|(id, gap)| (*id, gap.reason, gap.from, gap.frames))
+        .collect();
+    told.sort_unstable_by_key(|one| one.0);
+    let failed = GapReason::SyncFailed;
+    assert_eq!(told, [(id(1), failed, 1, 1), (id(2), failed, 0, 1)], "each once");
     let played = play(1, journal.extents(&id(1)).unwrap());
     let gap = |one: &Played| match one.content {
         Content::Gap(gap) => Some((gap.reason, gap.from, gap.frames)),
@@ -396,11 +413,39 @@ fn child_slow_sync() {
         HaltReason::SlowSync
     );
     assert_eq!(journal.health().state, State::Stopped(HaltReason::SlowSync));
+    // While its writer hangs there is no halt frame yet; what is in doubt is known all the same.
+    let doubt = one.finish_blocking(3).doubt.unwrap();
+    assert_eq!((doubt.reason, doubt.from, doubt.frames), (GapReason::SlowSync, 1, 1));
     until("the journal recovers", || journal.health().state == State::Ok);
-    drop(one);
+    assert_eq!(journal.notices().gaps, []);
     assert_halted(
         &play(1, journal.extents(&id(1)).unwrap()),
         b"synced",
         GapReason::SlowSync,
     );
+}
+
+#[test]
+fn the_longest_wait_for_a_sync_is_the_sessions_own() {
+    under_shim("child_late_sync", "fdatasync:1:delay=600");
+}
+
+#[test]
+#[ignore = "a process of its own, started by the test above"]
+fn child_late_sync() {
+    let Some((dir, config)) = in_child() else { return };
+    let (journal, _) = Journal::open(config).unwrap();
+    let mut one = session(&journal, 1);
+    let silent = session(&journal, 2);
+    arm(&dir);
+    let begun = Instant::now();
+    let written = one.write(Kind::Output, 1, "waits", 0).unwrap();
+    pass_on(written.durable_blocking().unwrap().release());
+    let waited = begun.elapsed();
+    let closed = one.finish_blocking(1).longest_unsynced;
+    assert!(
+        (Duration::from_millis(600)..=waited).contains(&closed),
+        "{closed:?} of {waited:?}"
+    );
+    assert_eq!(silent.finish_blocking(1).longest_unsynced, Duration::ZERO);
 }
