@@ -20,6 +20,7 @@ mod scope;
 mod termination;
 
 use crate::grounds::{Grounds, Integrity};
+use crate::render::counted;
 use crate::replay::{AtOpening, Dossier, World};
 use model::body::{GapCause, Opened, TimeBasis};
 use model::entity::SessionStatus;
@@ -331,7 +332,10 @@ fn remarks(custody: Custody, dossier: &Dossier, grounds: &Grounds) -> Vec<String
         Some((0, true)) | None => {}
         Some((withheld, openable)) => {
             let key = if openable { "" } else { "; its wrapped key is not here" };
-            remarks.push(format!("recording: {withheld} frames of input withheld{key}"));
+            remarks.push(format!(
+                "recording: {} of input withheld{key}",
+                counted(withheld, "frame")
+            ));
         }
     }
     remarks

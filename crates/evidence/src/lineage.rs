@@ -2,7 +2,7 @@
 //! link that is broken says how.
 
 use crate::explain::ExplainError;
-use crate::reading::Reading;
+use crate::reading::{Person, Reading};
 use crate::replay::{AtOpening, World};
 use model::body::Body;
 use model::bytes::{Digest, Octets};
@@ -90,8 +90,13 @@ impl Link {
             text: None,
             broken: world
                 .refusal(index)
-                .map(|finding| format!("has no effect: {}", finding.because)),
+                .map(|finding| format!("has no effect: {}", finding.coded())),
         }
+    }
+
+    fn saying(mut self, person: Option<Person>) -> Self {
+        self.text = person.map(|person| Octets::new(person.to_string().as_bytes()));
+        self
     }
 
     fn unless(mut self, holds: bool, broken: &str) -> Self {
@@ -131,6 +136,7 @@ fn links(reading: &Reading<'_>, session: SessionId, at: &AtOpening) -> Vec<Link>
     for entry in &grant.granted.approvals {
         links.push(match world.entry_of(*entry) {
             Some(placed) => Link::entry(world, "approval", entry, placed.index)
+                .saying(reading.actor(&placed.entry.body).map(|id| reading.person(id)))
                 .unless(placed.index < at.placed.index, "came after the opening"),
             None => Link::missing("approval", entry, "is not in the log"),
         });

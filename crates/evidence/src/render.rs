@@ -32,7 +32,8 @@ fn is_plain(c: char) -> bool {
 }
 
 /// Rows of cells, each column as wide as its widest cell; the last one runs free.
-fn table(rows: &[Vec<String>], indent: &str) -> String {
+#[must_use]
+pub fn table(rows: &[Vec<String>], indent: &str) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for row in rows {
         for (at, cell) in row.iter().enumerate().take(row.len().saturating_sub(1)) {
@@ -63,6 +64,18 @@ fn table(rows: &[Vec<String>], indent: &str) -> String {
     text
 }
 
+/// `1 entry`, `2 entries`, `0 witnesses`: a number with its noun, which is given in the singular.
+#[must_use]
+pub fn counted(count: impl TryInto<u64>, noun: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    match (count, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) if !stem.ends_with('e') => format!("{count} {stem}ies"),
+        _ if noun.ends_with('s') => format!("{count} {noun}es"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 fn yes(holds: bool) -> &'static str {
     if holds { "yes" } else { "no" }
 }
@@ -79,11 +92,7 @@ pub fn report(report: &Report) -> String {
             vec![claim.outcome.to_string(), inert(claim.subject.as_bytes()), detail]
         })
         .collect();
-    format!(
-        "{}\nresult: {}\n",
-        table(&rows, ""),
-        inert(report.status.to_string().as_bytes())
-    )
+    format!("{}\nresult: {}\n", table(&rows, ""), inert(report.result().as_bytes()))
 }
 
 /// A session's verdict.
@@ -107,6 +116,7 @@ pub fn verdict(verdict: &Verdict) -> String {
             let entries: Vec<String> = result.evidence.iter().map(|(index, _)| index.to_string()).collect();
             let shown = match entries.len() {
                 0 => String::new(),
+                1 => format!(" [entry {}]", entries.join("")),
                 _ => format!(" [entries {}]", entries.join(", ")),
             };
             vec![
@@ -234,6 +244,18 @@ mod tests {
             "a\\u{1b}]52;c;eA==\\u{7}\\u{a}\u{fffd}z"
         );
         assert_eq!(inert("é \u{202e}x\u{9b}2J".as_bytes()), "é \\u{202e}x\\u{9b}2J");
+    }
+
+    #[test]
+    fn one_is_one_and_more_are_more() {
+        let said = [
+            counted(1_u64, "entry"),
+            counted(2_usize, "entry"),
+            counted(0_u64, "witness"),
+            counted(3_u64, "key"),
+        ];
+        assert_eq!(said, ["1 entry", "2 entries", "0 witnesses", "3 keys"]);
+        assert_eq!(counted(2_u64, "owner root"), "2 owner roots");
     }
 
     #[test]

@@ -45,6 +45,21 @@ pub struct Finding {
     pub follows: bool,
 }
 
+impl Finding {
+    /// The sentence with its code before it; many sentences bring it already.
+    #[must_use]
+    pub fn coded(&self) -> String {
+        let brings = self
+            .because
+            .strip_prefix(self.code)
+            .is_some_and(|rest| rest.starts_with(':'));
+        match brings {
+            true => self.because.clone(),
+            false => format!("{}: {}", self.code, self.because),
+        }
+    }
+}
+
 /// The log holds something that a later version of the software wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("entry {index}: written by a newer format ({what}); use a newer version of this program")]

@@ -3,6 +3,7 @@
 
 use crate::explain::ExplainError;
 use crate::reading::{Person, Reading};
+use crate::render::counted;
 use crate::replay::Dossier;
 use model::body::{Body, Recorded};
 use model::bytes::{Digest, Octets};
@@ -216,7 +217,11 @@ impl Teller<'_> {
             purpose: self.purpose.clone(),
             offset_us: None,
             frame: Some(recorded.frames),
-            text: format!("{} frames in {} extents are synced", recorded.frames, recorded.extents),
+            text: format!(
+                "synced so far: {} in {}",
+                counted(recorded.frames, "frame"),
+                counted(recorded.extents, "extent")
+            ),
             values: BTreeMap::new(),
             refused: self.reading.world.refusal(index).map(|finding| finding.code),
         })
@@ -238,7 +243,7 @@ fn text(body: &Body) -> String {
         }
         Body::Approved(_) => "approved, word for word".into(),
         Body::Denied(_) => "denied".into(),
-        Body::Granted(body) => format!("granted on {} approval(s)", body.approvals.len()),
+        Body::Granted(body) => format!("granted on {}", counted(body.approvals.len(), "approval")),
         Body::Revoked(_) => "revoked the grant".into(),
         Body::Opened(body) => format!("opened {} on {}", body.account, body.resource),
         Body::Killed(_) => "ordered the end".into(),

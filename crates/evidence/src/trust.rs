@@ -86,7 +86,7 @@ impl Trust {
     #[must_use]
     pub fn file_of(genesis: &Genesis) -> String {
         let mut text = format!("log {}\n", genesis.log_key);
-        let names: Vec<String> = (1..=genesis.witnesses.len()).map(|n| format!("w{n}")).collect();
+        let names = witness_names(&genesis.witnesses);
         for (name, key) in names.iter().zip(&genesis.witnesses) {
             write_line(&mut text, format_args!("witness {name} {key}"));
         }
@@ -135,6 +135,21 @@ impl Trust {
     pub fn owners(&self, environment: &EnvironmentName) -> &[Key] {
         self.owners.get(environment).map(Vec::as_slice).unwrap_or_default()
     }
+}
+
+/// The name in each witness's own key; numbered where two are alike, and where a policy's word would be one.
+fn witness_names(keys: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = vec![];
+    for key in keys {
+        let own = key.split('+').next().unwrap_or_default();
+        let taken = |name: &str| matches!(name, "" | "none" | "witnesses") || names.iter().any(|known| known == name);
+        let name = match taken(own) {
+            false => own.to_owned(),
+            true => format!("{own}-{}", names.len() + 1),
+        };
+        names.push(name);
+    }
+    names
 }
 
 fn write_line(text: &mut String, line: std::fmt::Arguments<'_>) {
@@ -227,5 +242,11 @@ mod tests {
             assert_eq!(trust.policy().asks_for_none(), gate == Gate::None);
             assert_eq!(trust.owners(&"acme".parse().unwrap()).len(), 2);
         }
+    }
+
+    #[test]
+    fn witnesses_are_called_by_the_names_in_their_keys() {
+        let keys = ["w.acme.example+1+A", "none+2+B", "w.acme.example+3+C"].map(str::to_owned);
+        assert_eq!(witness_names(&keys), ["w.acme.example", "none-2", "w.acme.example-3"]);
     }
 }

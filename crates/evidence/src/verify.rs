@@ -13,12 +13,13 @@ mod parts;
 mod recording;
 mod report;
 
-pub use report::{Claim, Outcome, Report, Status};
+pub use report::{Claim, End, Outcome, Report, SessionEnd, Status};
 
 use crate::explain::{ExplainError, explain};
 use crate::grounds::{Grounds, Integrity};
 use crate::pack::{Fault, Place};
 use crate::reading::Reading;
+use crate::render::counted;
 use crate::replay::World;
 use crate::trust::Trust;
 use collect::Collected;
@@ -125,6 +126,7 @@ impl Verified {
                 environment: None,
                 origin: None,
                 entries: None,
+                sessions: vec![],
                 claims,
                 status,
             },
@@ -159,14 +161,17 @@ fn judge(mut parts: Collected, trust: Option<&Trust>) -> Verified {
         Claim::holds(
             "format",
             format!(
-                "pack version {}, {} files, every byte accounted for",
+                "pack version {}, {}, every byte accounted for",
                 crate::pack::PACK_VERSION,
-                parts.files
+                counted(parts.files, "file")
             ),
         ),
         Claim::holds(
             "entries",
-            format!("{} entries hash to the root of the checkpoint", parts.manifest.size),
+            format!(
+                "the checkpoint's root is that of {}",
+                counted(parts.manifest.size, "entry")
+            ),
         ),
     ];
     let Some(genesis) = parts.log.world.state().genesis().ok().cloned() else {
@@ -174,7 +179,7 @@ fn judge(mut parts: Collected, trust: Option<&Trust>) -> Verified {
             .log
             .world
             .refusal(0)
-            .map_or("is not a genesis".to_owned(), |f| f.because.clone());
+            .map_or("is not a genesis".to_owned(), |finding| finding.coded());
         claims.push(Claim::fails("genesis", Place::Entry(0), why));
         return finish(parts, claims, Vec::new(), None, trust);
     };
@@ -208,6 +213,7 @@ fn finish(
         environment: Some(parts.manifest.environment.to_string()),
         origin: Some(parts.manifest.origin.clone()),
         entries: Some(parts.manifest.size),
+        sessions: ends(&parts),
         status: Report::status_of(&claims, trust.is_some()),
         claims,
     };
@@ -220,6 +226,20 @@ fn finish(
         })
     });
     Verified { report, contents }
+}
+
+/// How far each of the pack's sessions is told.
+fn ends(parts: &Collected) -> Vec<SessionEnd> {
+    let told = parts.manifest.sessions.iter().map(|line| {
+        let dossier = parts.log.world.dossier(line.id);
+        let end = match dossier.map(|dossier| (dossier.ended(), dossier.lost())) {
+            Some((Some(_), _)) => End::Ended,
+            Some((None, Some(_))) => End::Interrupted,
+            _ => End::NotEnded,
+        };
+        SessionEnd { session: line.id, end }
+    });
+    told.collect()
 }
 
 /// What the claims so far leave of the evidence as a whole.

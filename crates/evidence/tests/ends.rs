@@ -70,6 +70,8 @@ fn an_open_session_is_pending() {
     assert_eq!((open.overall, open.completeness), (Outcome::Pending, Outcome::Pending));
     assert!(codes(&open, Outcome::Fail).is_empty());
     assert!(!open.expired && !open.monitored);
+    let said = verified(&scene).report.result();
+    assert!(said.contains("(session not ended), and vouched for"), "{said}");
     // The log goes on past its window, and nothing ends it.
     scene.world.now_ms += 2 * 3_600_000;
     let late = scene.world.disablement(seed::OWNER_ROOT, seed::OSCAR);
@@ -97,6 +99,8 @@ fn a_lost_session_is_unknown_where_nobody_else_counted() {
         ]
     );
     assert!(lost.remarks.iter().any(|r| r.starts_with("interrupted")));
+    let said = verified(&scene).report.result();
+    assert!(said.contains("(session interrupted)"), "{said}");
 }
 
 #[test]

@@ -70,9 +70,8 @@ fn an_honest_pack_is_trusted() {
     assert!(
         disclosed
             .report
-            .status
-            .to_string()
-            .starts_with("self-consistent, trust not established")
+            .result()
+            .starts_with("self-consistent up to entry 18 (session ended), trust not established")
     );
     let verdict = disclosed.explain(scene.session).unwrap();
     assert_eq!(

@@ -4,6 +4,7 @@
 //! replay accepted it before the opening, and its approver was still entitled at the opening.
 
 use super::{Answer, Case};
+use crate::render;
 use model::entity::{ApprovalState, GrantState, RequestState};
 use model::verdict::ControlId;
 
@@ -42,16 +43,18 @@ fn judge(case: &Case<'_>) -> Result<Answer, Answer> {
         let count = counted.iter().filter(|a| a.organisation == quorum.organisation).count();
         if count < usize::from(quorum.count) {
             let because = format!(
-                "{} of {} needed approvals of {} were in force at the opening",
-                count, quorum.count, quorum.organisation
+                "{} of {} needed from {} in force at the opening",
+                count,
+                render::counted(quorum.count, "approval"),
+                quorum.organisation
             );
             let all = request.approvals.iter().map(|a| a.index);
             return Err(Answer::fail("approval_not_in_force", because).with(all));
         }
     }
     let because = format!(
-        "{} approval(s) under the organisations' own roots stood before the opening",
-        counted.len()
+        "{} under the organisations' own roots stood before the opening",
+        render::counted(counted.len(), "approval")
     );
     let shown = [request.made_at]
         .into_iter()

@@ -3,6 +3,7 @@
 use super::blame::strength;
 use super::{Answer, Case};
 use crate::grounds::Basis;
+use crate::render::counted;
 use model::statement::Gate;
 use model::verdict::ControlId;
 
@@ -27,7 +28,10 @@ pub(super) fn separate(case: &Case<'_>) -> Answer {
         anchor.size > index && anchor.witnesses >= count && effect.is_none_or(|effect| anchor.size <= effect)
     });
     if count > 0 && !awaited {
-        let because = format!("it took effect before {count} witness(es) had cosigned its opening");
+        let because = format!(
+            "it took effect before {} had cosigned its opening",
+            counted(count, "witness")
+        );
         return Answer::fail("gate_not_awaited", because).at(index).with(effect);
     }
     let end = case.dossier.ended().map(|(placed, _)| placed.index);
@@ -37,8 +41,9 @@ pub(super) fn separate(case: &Case<'_>) -> Answer {
     match case.grounds.first_after(end) {
         Some(last) => {
             let because = format!(
-                "{} witness(es) that you believe cosigned its opening, {} its end",
-                first.witnesses, last.witnesses
+                "{} that you believe cosigned its opening, {} its end",
+                counted(first.witnesses, "witness"),
+                last.witnesses
             );
             Answer::pass("cosigned", because).with([index, end])
         }

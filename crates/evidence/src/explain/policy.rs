@@ -4,6 +4,7 @@
 //! approval, an action outside the scope, an action after the end. Then this control is unknown because of that one.
 
 use super::{Answer, Case};
+use crate::render::counted;
 use crate::replay::{DecisionCheck, Differs};
 use model::verdict::{ControlId, Outcome};
 use std::collections::BTreeMap;
@@ -65,7 +66,10 @@ fn judge(case: &Case<'_>, answers: &BTreeMap<ControlId, Answer>) -> Result<Answe
     match waiting {
         Some(answer) => Err(answer),
         None => {
-            let because = format!("{} decision(s), made again from the log, are the same", checks.len());
+            let because = format!(
+                "{} made again from the log, with the same answer",
+                counted(checks.len(), "decision")
+            );
             Ok(Answer::pass("decisions_repeat", because).with([workflow.set_at, case.index()]))
         }
     }

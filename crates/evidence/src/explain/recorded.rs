@@ -1,6 +1,7 @@
 //! CS-RE-1, the session was recorded before it took effect, and CS-RE-2, each action has its decision and its outcome.
 
 use super::{Answer, Case};
+use crate::render::counted;
 use model::body::{Body, Ended};
 use model::entry::Placed;
 use model::id::ActionId;
@@ -38,7 +39,8 @@ fn whole(case: &Case<'_>, placed: &Placed, ended: &Ended) -> Answer {
     let forwarded = ended.bytes_in.saturating_add(ended.bytes_out);
     if ended.bytes_journaled < forwarded {
         let because = format!(
-            "{forwarded} bytes passed, {} were recorded first",
+            "{} passed, {} recorded first",
+            counted(forwarded, "byte"),
             ended.bytes_journaled
         );
         return Answer::fail("forwarded_unrecorded", because).at(placed.index);
@@ -49,7 +51,7 @@ fn whole(case: &Case<'_>, placed: &Placed, ended: &Ended) -> Answer {
     let short = held_out < ended.bytes_out || (case.opened.level >= 2 && held_in < ended.bytes_in);
     if short {
         let held = held_in.saturating_add(held_out);
-        let because = format!("{forwarded} bytes passed, the recording holds {held}");
+        let because = format!("{} passed, the recording holds {held}", counted(forwarded, "byte"));
         return Answer::fail("recording_short", because).at(placed.index);
     }
     let mut gaps = case.dossier.gaps().map(|(placed, _)| placed.index).peekable();
@@ -61,8 +63,10 @@ fn whole(case: &Case<'_>, placed: &Placed, ended: &Ended) -> Answer {
         return Answer::fail("sync_gap", because).at(placed.index);
     }
     let because = format!(
-        "{} frames in {} extents, from opening to end without a hole; {forwarded} bytes passed, all recorded first",
-        ended.recorded.frames, ended.recorded.extents
+        "{} in {}, from opening to end without a hole; {} passed, all recorded first",
+        counted(ended.recorded.frames, "frame"),
+        counted(ended.recorded.extents, "extent"),
+        counted(forwarded, "byte")
     );
     Answer::pass("recorded_first", because)
         .at(case.index())
@@ -90,7 +94,10 @@ pub(super) fn actions(case: &Case<'_>, re_1: &Answer) -> Answer {
     if let Some(hindered) = re_1.hinders(ControlId::Re1) {
         return hindered;
     }
-    let because = format!("{} action(s), each with its decision and its outcome", lines.len());
+    let because = format!(
+        "{}, each with its decision and its outcome",
+        counted(lines.len(), "action")
+    );
     let shown = lines
         .values()
         .flat_map(|line| [Some(line.intended), line.ended.map(|(at, _)| at)]);

@@ -1,6 +1,7 @@
 //! CS-SC-1: nothing took effect outside what was approved: other actions, another target, a certificate that opens more.
 
 use super::{Answer, Case};
+use crate::render::counted;
 use crate::timeline::word;
 use model::statement::ActionClass;
 use model::verdict::ControlId;
@@ -30,8 +31,8 @@ pub(super) fn stayed_inside(case: &Case<'_>, ap_1: &Answer, re_1: &Answer) -> An
     }
     let actions: Vec<u64> = case.dossier.intents().map(|(placed, _)| placed.index).collect();
     let because = format!(
-        "{} action(s), all of the approved kinds, on the pinned target",
-        actions.len()
+        "{}, all of the approved kinds, on the pinned target",
+        counted(actions.len(), "action")
     );
     Answer::pass("inside_scope", because).at(case.index()).with(actions)
 }

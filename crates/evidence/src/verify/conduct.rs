@@ -7,6 +7,7 @@ use super::report::{Claim, Outcome};
 use crate::explain::{Answer, CHAIN_CODES, answers};
 use crate::grounds::Grounds;
 use crate::pack::Place;
+use crate::render::counted;
 use crate::replay::{Dossier, Finding, World};
 use model::id::SessionId;
 use model::verdict::{self, ControlId};
@@ -36,20 +37,26 @@ fn refused(world: &World) -> Vec<Claim> {
         .collect();
     let follows = world.findings().filter(|finding| finding.follows).count();
     if causes.is_empty() {
-        let detail = format!("the rules allow each of the {} entries", world.size());
+        let detail = format!("the rules allow each of the {}", counted(world.size(), "entry"));
         return vec![Claim::holds("replay", detail)];
     }
     let mut claims: Vec<Claim> = causes
         .iter()
         .take(LISTED_MAX)
         .map(|finding| {
-            let detail = format!("{} has no effect ({})", finding.kind, finding.because);
+            let detail = format!("{} has no effect ({})", finding.kind, finding.coded());
             Claim::fails("replay", Place::Entry(finding.index), detail)
         })
         .collect();
     let rest = causes.len().saturating_sub(LISTED_MAX);
     if rest + follows > 0 {
-        let detail = format!("{rest} more entries that the rules refuse, and {follows} that rest on refused ones");
+        let detail = match rest {
+            0 => format!("without effect because of that: {}", counted(follows, "entry")),
+            _ => format!(
+                "the rules refuse {} more, and {follows} rest on refused ones",
+                counted(rest, "entry")
+            ),
+        };
         claims.push(Claim::noted("replay", detail));
     }
     claims

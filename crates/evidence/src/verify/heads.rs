@@ -7,6 +7,7 @@ use super::collect::Collected;
 use super::report::Claim;
 use crate::grounds::{Anchor, Basis, Grounds, Integrity};
 use crate::pack::{Name, Place};
+use crate::render::counted;
 use crate::trust::Trust;
 use crate::utc;
 use ledger::SignedCheckpoint;
@@ -76,8 +77,10 @@ impl Heads<'_> {
         Claim::holds(
             "genesis",
             format!(
-                "environment `{}` of {}, under {roots} owner roots",
-                genesis.environment, genesis.owner
+                "environment `{}` of {}, under {}",
+                genesis.environment,
+                genesis.owner,
+                counted(roots, "owner root")
             ),
         )
     }
@@ -122,7 +125,7 @@ impl Heads<'_> {
         let size = self.parts.manifest.size;
         let signed = Claim::holds(
             "checkpoint",
-            format!("{size} entries of `{}`, signed by {by}", evaluation.origin),
+            format!("{} of `{}`, signed by {by}", counted(size, "entry"), evaluation.origin),
         );
         let lines = checkpoint.note().signatures().len();
         vec![signed, witnesses(&evaluation, lines), vouched(&evaluation)]
@@ -131,8 +134,11 @@ impl Heads<'_> {
     /// Truncation shows only against what the reader has seen before.
     fn tail(&self) -> Claim {
         let Some(seen) = self.reader.seen() else {
-            let what =
-                "tail unproven: give the newest checkpoint that you have seen, to show that nothing after it was cut";
+            let last = self.parts.manifest.size.saturating_sub(1);
+            let what = format!(
+                "tail unproven: nothing shows whether the log goes on after entry {last}; give the newest checkpoint that you have \
+                 seen (--seen), and keep this one for the next time"
+            );
             return Claim::noted("tail", what);
         };
         let head = seen.checkpoint().head();
@@ -142,17 +148,20 @@ impl Heads<'_> {
         match self.parts.log.root(head.size) {
             Some(root) if root == head.root => Claim::holds(
                 "tail",
-                format!("continues the {} entries that you have seen", head.size),
+                format!("continues the {} that you have seen", counted(head.size, "entry")),
             ),
             Some(_) => Claim::fails(
                 "tail",
                 Place::Entry(head.size.saturating_sub(1)),
-                format!("another history than the {} entries that you have seen", head.size),
+                format!(
+                    "another history than the {} that you have seen",
+                    counted(head.size, "entry")
+                ),
             ),
             None => Claim::fails(
                 "tail",
                 Place::Entry(self.parts.manifest.size),
-                format!("cut off: you have seen {} entries", head.size),
+                format!("cut off: you have seen {}", counted(head.size, "entry")),
             ),
         }
     }
@@ -181,8 +190,8 @@ impl Heads<'_> {
         Claim::holds(
             "proofs",
             format!(
-                "{} entries lead to the checkpoints that first covered them",
-                self.parts.proofs.len()
+                "{}, each to the checkpoint that first covered its entry",
+                counted(self.parts.proofs.len(), "proof")
             ),
         )
     }
@@ -210,8 +219,8 @@ impl Heads<'_> {
         let claim = Claim::holds(
             "heads",
             format!(
-                "{cosigned} of {} openings embed a cosigned head of these entries",
-                bases.len()
+                "a cosigned head of these entries is embedded in {cosigned} of {}",
+                counted(bases.len(), "opening")
             ),
         );
         (bases, claim)
@@ -241,7 +250,10 @@ impl Heads<'_> {
 
 fn forked(subject: &str, checkpoint: &SignedCheckpoint) -> Claim {
     let head = checkpoint.checkpoint().head();
-    let what = format!("the log signed another history of the first {} entries", head.size);
+    let what = format!(
+        "the log signed another history of the first {}",
+        counted(head.size, "entry")
+    );
     Claim::fails(subject, Place::Entry(head.size.saturating_sub(1)), what)
 }
 
@@ -286,7 +298,7 @@ fn witnesses(evaluation: &Evaluation, lines: usize) -> Claim {
     let unknown = lines.saturating_sub(1 + seen.len());
     let ignored = match unknown {
         0 => String::new(),
-        count => format!("; {count} signature(s) of unknown keys ignored"),
+        count => format!("; {} of unknown keys ignored", counted(count, "signature")),
     };
     let list = if seen.is_empty() {
         "nobody".to_owned()
@@ -313,7 +325,10 @@ fn vouched(evaluation: &Evaluation) -> Claim {
         ),
         count => Claim::holds(
             "vouched",
-            format!("the history is vouched for by the log and {count} witnesses"),
+            format!(
+                "the history is vouched for by the log and {}",
+                counted(count, "witness")
+            ),
         ),
     }
 }

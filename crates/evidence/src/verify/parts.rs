@@ -7,6 +7,7 @@ use super::report::Claim;
 use crate::disclosure;
 use crate::grounds::{Grounds, Recording};
 use crate::pack::{Name, Place, SessionLine, proven_entries};
+use crate::render::counted;
 use crate::replay::Dossier;
 use model::body::Recorded;
 use model::entry::BlobKind;
@@ -59,7 +60,10 @@ fn proven(parts: &Collected) -> Claim {
     }
     Claim::holds(
         "papers",
-        format!("{count} openings, approvals and ends have a proof of their own"),
+        format!(
+            "each opening, approval and end has a proof of its own: {}",
+            counted(count, "proof")
+        ),
     )
 }
 
@@ -105,10 +109,10 @@ fn blobs(parts: &Collected) -> Claim {
     Claim::holds(
         "blobs",
         format!(
-            "{} wrapped keys, {} sealed and {} disclosed openings are those that the log names",
-            parts.wraps.len(),
-            parts.openings.len(),
-            parts.disclosed.len()
+            "as the log names them: {}, {}, {}",
+            counted(parts.wraps.len(), "wrapped key"),
+            counted(parts.openings.len(), "sealed opening"),
+            counted(parts.disclosed.len(), "disclosed opening")
         ),
     )
 }
@@ -130,7 +134,7 @@ fn recording(
         };
     };
     if held < recorded.extents {
-        let what = format!("is missing: the log tells of {} extents", recorded.extents);
+        let what = format!("is missing: the log tells of {}", counted(recorded.extents, "extent"));
         return Err((Place::Extent(session, held), what));
     }
     if held > recorded.extents {
@@ -179,7 +183,8 @@ fn summary(recorded: &Recorded, track: Option<&Track>) -> String {
         count => format!(", {count} of them withheld input"),
     };
     format!(
-        "{} extents, {} frames{withheld}: ciphertext intact, content not checked",
-        recorded.extents, recorded.frames
+        "{}, {}{withheld}: ciphertext intact, content not checked",
+        counted(recorded.extents, "extent"),
+        counted(recorded.frames, "frame")
     )
 }

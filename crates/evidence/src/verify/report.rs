@@ -1,6 +1,8 @@
 //! What a verification found: one line for each thing that a pack claims, and one status over all of them.
 
 use crate::pack::Place;
+use crate::render::counted;
+use model::id::SessionId;
 use serde::Serialize;
 use std::fmt;
 
@@ -122,6 +124,37 @@ impl fmt::Display for Status {
     }
 }
 
+/// Whether a session's end is among the entries that are here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It is.
+    Ended,
+    /// Its gateway died, and the log says so.
+    Interrupted,
+    /// It is not: the session went on, or what came later is not here.
+    NotEnded,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ended => "ended",
+            Self::Interrupted => "interrupted",
+            Self::NotEnded => "not ended",
+        })
+    }
+}
+
+/// How far one session of a pack is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SessionEnd {
+    /// The session.
+    pub session: SessionId,
+    /// Its end.
+    pub end: End,
+}
+
 /// Everything that a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -134,6 +167,8 @@ pub struct Report {
     /// Entries in the pack.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entries: Option<u64>,
+    /// The sessions that the pack is about, and whether their ends are in it.
+    pub sessions: Vec<SessionEnd>,
     /// One for each claim, in the order in which they were checked.
     pub claims: Vec<Claim>,
     /// The answer.
@@ -141,6 +176,35 @@ pub struct Report {
 }
 
 impl Report {
+    /// The answer in one line, and how far it reaches: what comes after the last entry, nobody can say from a pack.
+    #[must_use]
+    pub fn result(&self) -> String {
+        let reach = self.reach();
+        match &self.status {
+            Status::Trusted => format!("intact{reach}, and vouched for by keys that you trust"),
+            Status::TrustNotEstablished { because } => {
+                format!("self-consistent{reach}, trust not established: {because}")
+            }
+            status => status.to_string(),
+        }
+    }
+
+    /// ` up to entry 18 (session ended)`.
+    fn reach(&self) -> String {
+        let Some(last) = self.entries.and_then(|entries| entries.checked_sub(1)) else {
+            return String::new();
+        };
+        let ends = match self.sessions.as_slice() {
+            [] => String::new(),
+            [only] => format!(" (session {})", only.end),
+            several => {
+                let ended = several.iter().filter(|session| session.end == End::Ended).count();
+                format!(" ({ended} of {} ended)", counted(several.len(), "session"))
+            }
+        };
+        format!(" up to entry {last}{ends}")
+    }
+
     /// The answer that claims give: the first that is shown false, else the first whose trust is missing.
     pub(crate) fn status_of(claims: &[Claim], has_trust: bool) -> Status {
         let first = |outcome| claims.iter().find(move |claim| claim.outcome == outcome);
