@@ -126,7 +126,7 @@ async fn send(client: &reqwest::Client, witness: &Witness, body: String) -> Resu
 }
 
 /// The one line by `key` in an answer, if it cosigns `signed`.
-fn check(lines: &str, key: &VerifierKey, signed: &SignedCheckpoint) -> Result<NoteSignature, String> {
+pub(crate) fn check(lines: &str, key: &VerifierKey, signed: &SignedCheckpoint) -> Result<NoteSignature, String> {
     let signatures = NoteSignature::parse_lines(lines).map_err(|error| error.to_string())?;
     let signature = signatures
         .into_iter()

@@ -46,6 +46,16 @@ impl Cleared<Session> {
     pub fn into_session(self) -> Session {
         self.outcome
     }
+
+    /// A clearance that no gate gave.
+    #[cfg(feature = "doubles")]
+    pub fn double(environment: EnvironmentName, opening: Receipt, outcome: Session) -> Self {
+        Self {
+            environment,
+            opening,
+            outcome,
+        }
+    }
 }
 
 /// Why an opening may not be dialed. It is in the log, so its end must be committed.

@@ -6,6 +6,8 @@
 //! submit → publish. A log never signs two roots of one size, also not after a crash: the store refuses the second.
 
 mod cosign;
+#[doc(hidden)]
+pub mod fuzz;
 mod gate;
 mod head;
 mod key;

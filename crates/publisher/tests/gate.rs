@@ -314,11 +314,3 @@ fn copy(from: &Path, to: &Path) {
         std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
 }
-
-#[test]
-fn cleared_is_made_by_the_gate_alone() {
-    let cases = trybuild::TestCases::new();
-    cases.pass("tests/ui/twin.rs");
-    cases.compile_fail("tests/ui/cleared_by_hand.rs");
-    cases.compile_fail("tests/ui/cleared_cloned.rs");
-}

@@ -81,7 +81,6 @@ impl Clerk {
                 answer.give(self.host_identity(&environment, &resource).await);
             }
             Ask::Open(wanted, answer) => answer.give(self.open(&wanted).await),
-            Ask::Certificate(session, key, answer) => answer.give(self.certificate(session, &key).await),
             Ask::Intend(intent, answer) => answer.give(self.intend(intent).await),
             Ask::ActionEnded(end, answer) => {
                 self.action_ended(end).await;

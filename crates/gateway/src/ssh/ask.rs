@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use journal::SessionJournal;
 use model::body::EndCause;
+use model::chain::Session;
 use model::id::{ActionId, SessionId};
 use model::name::{AccountName, EnvironmentName, ResourceName};
 use model::signature::{Key, LogIn};
 use model::statement::ActionClass;
+use publisher::Cleared;
 use recording::Exit;
 use russh::keys::{Certificate, PrivateKey, PublicKey};
 use tokio::sync::{mpsc, oneshot};
@@ -46,8 +48,6 @@ pub enum Ask {
     HostIdentity(EnvironmentName, ResourceName, Answer<Option<Arc<HostIdentity>>>),
     /// May this session begin? Committed and cleared before it is answered with yes.
     Open(Arc<Wanted>, Answer<Opening>),
-    /// Sign the session's key, for its one log-in.
-    Certificate(SessionId, PublicKey, Answer<Result<Certificate, String>>),
     /// May this action begin? Committed before it is answered with yes.
     Intend(Intent, Answer<Result<ActionId, Refusal>>),
     /// It is over.
@@ -106,10 +106,10 @@ pub enum Opening {
 
 /// A session that may be dialed. Not Clone: one opening, one dial.
 pub struct Opened {
-    /// The session.
-    pub session: SessionId,
-    /// The target.
-    pub target: Target,
+    /// What the gate cleared: the session and its target. Dialing consumes it.
+    pub cleared: Cleared<Session>,
+    /// For the session's one log-in there, with the session's own key.
+    pub certificate: Certificate,
     /// Its recording.
     pub journal: SessionJournal,
     /// When the recording's time began.
@@ -118,19 +118,6 @@ pub struct Opened {
     pub until: Instant,
     /// What others order while it lives.
     pub orders: mpsc::Receiver<Order<Instant>>,
-}
-
-/// How the gateway reaches a target.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// Host name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// The host keys that it may show.
-    pub host_keys: Vec<PublicKey>,
-    /// The account to log in to.
-    pub account: AccountName,
 }
 
 /// A no, as a person reads it.

@@ -5,17 +5,23 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gateway::ssh::ask::{
-    ActionEnd, Ask, HostIdentity, Intent, Opened, Opening, Person, Refusal, Refused, Said, SessionEnd, Target, Wanted,
+    ActionEnd, Ask, HostIdentity, Intent, Opened, Opening, Person, Refusal, Refused, Said, SessionEnd, Wanted,
 };
 use gateway::ssh::session::Order;
 use gateway::ssh::wire::Reachable;
 use journal::{Journal, SessionStart};
+use model::bytes::Digest;
+use model::chain::Session;
+use model::fixture::World;
 use model::id::{ActionId, SessionId};
+use model::judge::judge_open;
 use model::signature::{Key, LogIn};
 use model::statement::ActionClass;
+use publisher::Cleared;
 use recording::Dek;
 use russh::keys::ssh_key::certificate::{Builder, CertType};
 use russh::keys::{Certificate, PrivateKey, PublicKey};
+use store::Receipt;
 use tokio::sync::mpsc;
 
 /// What a test may change while the gateway runs.
@@ -28,8 +34,6 @@ pub(crate) struct Rules {
     /// What the target is pinned to.
     pub(crate) host_keys: Vec<PublicKey>,
     pub(crate) target_port: u16,
-    /// Sign nothing.
-    pub(crate) no_certificate: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,7 +117,6 @@ impl State {
             }
             Ask::HostIdentity(_, _, answer) => answer.give(Some(Arc::clone(&self.identity))),
             Ask::Open(wanted, answer) => answer.give(self.open(&wanted)),
-            Ask::Certificate(session, key, answer) => answer.give(self.sign(session, &key)),
             Ask::Intend(intent, answer) => answer.give(self.intend(intent)),
             Ask::ActionEnded(end, answer) => {
                 self.told().action_ends.push(end);
@@ -177,20 +180,11 @@ impl State {
         let (sender, orders) = mpsc::channel(8);
         self.orders.lock().unwrap().push(sender);
         self.told().opened.push(wanted.clone());
-        let (port, host_keys) = {
-            let rules = self.rules();
-            (rules.target_port, rules.host_keys.clone())
-        };
-        let target = Target {
-            host: "127.0.0.1".into(),
-            port,
-            host_keys,
-            account: wanted.account.clone(),
-        };
+        let certificate = self.sign(session, &wanted.session_key.parsed().unwrap());
         let (opened, until) = (Instant::now(), Instant::now() + self.rules().window);
         Opening::Opened(Box::new(Opened {
-            session,
-            target,
+            cleared: self.cleared(session, wanted),
+            certificate,
             journal,
             opened,
             until,
@@ -198,10 +192,29 @@ impl State {
         }))
     }
 
-    fn sign(&self, session: SessionId, key: &PublicKey) -> Result<Certificate, String> {
-        if self.rules().no_certificate {
-            return Err("the signer is closed".into());
-        }
+    /// What the gate would have cleared. The terms are a fixed world's; where to dial is the test's.
+    fn cleared(&self, session: SessionId, wanted: &Wanted) -> Cleared<Session> {
+        let mut world = World::default();
+        let grant = world.granted();
+        let (terms, wants) = (world.opening(), world.wanted(grant));
+        let permit = judge_open(&world.state, &wants, world.now_ms).unwrap();
+        let (drafts, _, mut opened) = permit.open(terms).into_parts();
+        opened.id = session;
+        opened.facts.account = wanted.account.clone();
+        let rules = self.rules();
+        opened.resource.host = "127.0.0.1".into();
+        opened.resource.port = rules.target_port;
+        opened.resource.host_keys = rules.host_keys.iter().map(|key| Key::new(key).unwrap()).collect();
+        let receipt = Receipt {
+            index: 7,
+            id: drafts[0].id,
+            hash: Digest([0; 32]),
+            time_ms: world.now_ms,
+        };
+        Cleared::double("acme".parse().unwrap(), receipt, opened)
+    }
+
+    fn sign(&self, session: SessionId, key: &PublicKey) -> Certificate {
         self.told().certificates += 1;
         let now = since_1970().as_secs();
         let mut builder = Builder::new(vec![9; 32], key, now - 90, now + 120).unwrap();
@@ -211,7 +224,7 @@ impl State {
         for extension in ["permit-pty", "permit-port-forwarding"] {
             builder.extension(extension, "").unwrap();
         }
-        Ok(builder.sign(&self.user_ca).unwrap())
+        builder.sign(&self.user_ca).unwrap()
     }
 
     fn intend(&self, intent: Intent) -> Result<ActionId, Refusal> {

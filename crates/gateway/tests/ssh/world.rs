@@ -94,7 +94,6 @@ impl World {
             ],
             host_keys: vec![host_key.public_key().clone()],
             target_port,
-            no_certificate: false,
         };
         let mut config = JournalConfig::new(at.join("journal"));
         config.segment_bytes = 8 << 20;

@@ -10,7 +10,7 @@ use gateway::ssh::session::Order;
 use journal::HaltReason;
 use model::body::{EndCause, Ended, GapCause, ProgressLine, Recorded};
 use model::bytes::Digest;
-use model::chain::{Action, Session};
+use model::chain::Action;
 use model::id::{ActionId, SessionId};
 use model::name::EnvironmentName;
 use model::signature::Key;
@@ -31,7 +31,9 @@ const ORDERS: usize = 8;
 /// A live session.
 pub(super) struct Standing {
     pub(super) environment: EnvironmentName,
-    pub(super) session: Session,
+    pub(super) session: SessionId,
+    /// The window's end, Unix milliseconds.
+    pub(super) until_ms: u64,
 }
 
 /// What is remembered of a live session beside [`Standing`].
@@ -84,7 +86,7 @@ impl Sessions {
         clerk: &Clerk,
         standing: Standing,
     ) -> Result<mpsc::Receiver<Order<Instant>>, Failure> {
-        let (id, environment) = (standing.session.id, standing.environment.clone());
+        let (id, environment) = (standing.session, standing.environment.clone());
         let orders = watch::register(&clerk.desk, &environment, id).await?;
         let bound = lag_bound(clerk, &environment).await?;
         let (sender, receiver) = mpsc::channel(ORDERS);
@@ -214,7 +216,7 @@ impl Clerk {
             self.enter_gap(environment, id, first, gap).await;
         }
         let due_ms = match end.cause {
-            EndCause::Expired => Some(standing.session.facts.until_ms),
+            EndCause::Expired => Some(standing.until_ms),
             EndCause::Revoked | EndCause::Killed => ordered_ms,
             _ => None,
         };

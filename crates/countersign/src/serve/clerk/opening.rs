@@ -9,7 +9,7 @@ use desk::Failure;
 use desk::open::{self, Arrival};
 use desk::people::Caller;
 use desk::reach::{self, Found, Target};
-use gateway::ssh::ask::{Opened, Opening, Refusal, Target as Dialed, Wanted};
+use gateway::ssh::ask::{Opened, Opening, Refusal, Wanted};
 use gateway::ssh::wire::Hint;
 use journal::{SessionStart, State};
 use model::body::{EndCause, Ended, Recorded};
@@ -20,7 +20,6 @@ use model::name::EnvironmentName;
 use model::signature::Key;
 use publisher::Cleared;
 use recording::{Dek, chain_start};
-use ssh_key::{Certificate, PublicKey};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -171,12 +170,11 @@ impl Clerk {
                 return Err(No::Refused(gate(&why.to_string())));
             }
         };
-        match self.begin(cleared, &recorded_under, &origin).await {
+        match self.begin(cleared, &wanted.session_key, &recorded_under, &origin).await {
             Ok(opened) => Ok(opened),
-            Err(why) => {
-                self.end_unopened(&found.environment, session, EndCause::RecorderStopped, empty)
-                    .await;
-                Err(No::Refused(recorder(&why)))
+            Err((cause, refusal)) => {
+                self.end_unopened(&found.environment, session, cause, empty).await;
+                Err(No::Refused(refusal))
             }
         }
     }
@@ -195,34 +193,39 @@ impl Clerk {
         caller.map(|caller| caller.origin.clone()).unwrap_or_default()
     }
 
-    /// The recording begins and orders are heard; then it may be dialed.
-    async fn begin(&self, cleared: Cleared<Session>, dek: &Dek, origin: &str) -> Result<Opened, String> {
-        let environment = cleared.environment().clone();
-        let opening = cleared.opening();
-        let session = cleared.into_session();
-        let id = session.id;
+    /// The log-in to the target is signed, the recording begins, orders are heard; then it may be dialed.
+    async fn begin(
+        &self,
+        cleared: Cleared<Session>,
+        key: &Key,
+        dek: &Dek,
+        origin: &str,
+    ) -> Result<Opened, (EndCause, Refusal)> {
+        let unsigned = |failure: Failure| (EndCause::TargetRefused, signer(&failure));
+        let unrecorded = |why: &dyn std::fmt::Display| (EndCause::RecorderStopped, recorder(&why.to_string()));
+        let (environment, session) = (cleared.environment(), cleared.session());
+        let certificate = desk::certificate::sign_certificate(&self.desk, environment, session, key)
+            .await
+            .map_err(unsigned)?;
         let start = SessionStart {
-            session: id.to_bytes(),
+            session: session.id.to_bytes(),
             origin,
             dek,
-            opened_at_ms: opening.time_ms,
+            opened_at_ms: cleared.opening().time_ms,
         };
-        let journal = self.journal.session(&start).map_err(|error| error.to_string())?;
+        let journal = self.journal.session(&start).map_err(|error| unrecorded(&error))?;
         let opened = Instant::now();
         let left = session.facts.until_ms.saturating_sub(self.desk.now_ms());
-        let target = dialed(&session)?;
         let standing = Standing {
             environment: environment.clone(),
-            session,
+            session: session.id,
+            until_ms: session.facts.until_ms,
         };
-        let orders = self
-            .sessions
-            .begin(self, standing)
-            .await
-            .map_err(|failure| failure.to_string())?;
+        let orders = self.sessions.begin(self, standing).await;
+        let orders = orders.map_err(|failure| unrecorded(&failure))?;
         Ok(Opened {
-            session: id,
-            target,
+            cleared,
+            certificate,
             journal,
             opened,
             until: opened + Duration::from_millis(left),
@@ -255,14 +258,6 @@ impl Clerk {
             tracing::error!(%session, %failure, "the end of a session could not be recorded");
         }
     }
-
-    pub(super) async fn certificate(&self, session: SessionId, key: &PublicKey) -> Result<Certificate, String> {
-        let standing = self.sessions.find(session).ok_or("the session is not open here")?;
-        let key = Key::new(key).map_err(|error| error.to_string())?;
-        desk::certificate::sign_certificate(&self.desk, &standing.environment, &standing.session, &key)
-            .await
-            .map_err(|failure| failure.to_string())
-    }
 }
 
 fn target(wanted: &Wanted) -> Target {
@@ -274,16 +269,6 @@ fn target(wanted: &Wanted) -> Target {
             Hint::Ticket(text) => text.clone(),
         }),
     }
-}
-
-fn dialed(session: &Session) -> Result<Dialed, String> {
-    let keys = session.resource.host_keys.iter().map(Key::parsed);
-    Ok(Dialed {
-        host: session.resource.host.clone(),
-        port: session.resource.port,
-        host_keys: keys.collect::<Result<_, _>>().map_err(|error| error.to_string())?,
-        account: session.facts.account.clone(),
-    })
 }
 
 /// A failure of the desk, as the gateway says it.
@@ -321,6 +306,15 @@ fn gate(why: &str) -> Refusal {
         code: "gate_unmet".into(),
         because: format!("the opening was not cosigned as its gate asks: {why}"),
         next: "try again when the witness answers".into(),
+    }
+}
+
+fn signer(failure: &Failure) -> Refusal {
+    Refusal {
+        control: "CS-TARGET",
+        code: failure.code().into(),
+        because: format!("no certificate could be had for the target: {failure}"),
+        next: "tell the operator of this gateway".into(),
     }
 }
 

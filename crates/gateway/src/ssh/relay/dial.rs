@@ -1,16 +1,20 @@
-//! The only module that reaches a target. It takes what an opening gave, and the certificate that was signed for it.
+//! The only module that reaches a target. It consumes what the gate cleared, and the certificate that was signed for it.
 //!
+//! INVARIANT (gate first): there is no way to a target but [`dial`], and [`Cleared`] is made by the gate alone.
 //! INVARIANT (pins): the connection goes on only with a host key that the owner pinned; there is no first use.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::chain::Session;
+use model::name::AccountName;
+use model::signature::{BadSignature, Key};
+use publisher::Cleared;
 use russh::client::{self, DisconnectReason, Handle};
 use russh::keys::{Certificate, PrivateKey, PublicKey, PublicKeyOrCertificate};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use crate::ssh::ask::Target;
 use crate::ssh::session::Input;
 
 use super::gateway::Settings;
@@ -24,6 +28,9 @@ const LOG_IN_MAX: Duration = Duration::from_secs(20);
 /// Why a target was not reached.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreached {
+    /// The owner's pins cannot be read.
+    #[error("the target's pinned host keys cannot be used: {0}")]
+    Pins(BadSignature),
     /// No TCP connection.
     #[error("`{host}` port {port} cannot be reached: {why}")]
     Connect { host: String, port: u16, why: String },
@@ -47,17 +54,42 @@ pub(super) struct Reached {
     pub(super) host_key: PublicKey,
 }
 
+/// What a cleared session says of its target.
+struct Target {
+    host: String,
+    port: u16,
+    /// The host keys that it may show.
+    host_keys: Vec<PublicKey>,
+    account: AccountName,
+}
+
+impl Target {
+    fn of(session: Session) -> Result<Self, BadSignature> {
+        let keys = session.resource.host_keys.iter().map(Key::parsed);
+        Ok(Self {
+            host_keys: keys.collect::<Result<_, _>>()?,
+            host: session.resource.host,
+            port: session.resource.port,
+            account: session.facts.account,
+        })
+    }
+}
+
 /// Reaches the target and logs in with the session's one certificate.
 pub(super) async fn dial(
     settings: &Settings,
-    target: &Target,
+    cleared: Cleared<Session>,
     key: PrivateKey,
     certificate: Certificate,
     happened: mpsc::Sender<Input>,
 ) -> Result<Reached, Unreached> {
+    let target = Target::of(cleared.into_session()).map_err(Unreached::Pins)?;
     let (host, port) = (target.host.clone(), target.port);
-    let socket = connect(target).await?;
-    let exchanged = tokio::time::timeout(LOG_IN_MAX, log_in(settings, target, socket, key, certificate, happened));
+    let socket = connect(&target).await?;
+    let exchanged = tokio::time::timeout(
+        LOG_IN_MAX,
+        log_in(settings, &target, socket, key, certificate, happened),
+    );
     exchanged.await.unwrap_or(Err(Unreached::Late { host, port }))
 }
 

@@ -11,16 +11,17 @@ use std::time::{Duration, Instant};
 
 use model::id::SessionId;
 use model::signature::{Key, LogIn};
+use publisher::Cleared;
 use russh::client::Handle;
 use russh::keys::ssh_key::private::Ed25519Keypair;
-use russh::keys::{PrivateKey, PublicKey};
+use russh::keys::{Certificate, PrivateKey, PublicKey};
 use russh::{Disconnect, server};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep_until, timeout};
 use zeroize::Zeroizing;
 
-use crate::ssh::ask::{Ask, Desk, Opened, Opening, Refusal, SessionEnd, Target, Wanted};
+use crate::ssh::ask::{Ask, Desk, Opened, Opening, Refusal, SessionEnd, Wanted};
 use crate::ssh::session::{Effect, End, Input, Life, Order};
 use crate::ssh::wire::{Account, Place, Reachable, resolve};
 
@@ -156,10 +157,9 @@ enum Done {
     Reached(Result<Reached, Unreached>),
 }
 
-/// What an opening gave, but for its journal, which the passage holds, and its orders.
+/// An open session and what holds its journal.
 struct Standing {
     session: SessionId,
-    target: Target,
     passage: Arc<Passage>,
 }
 
@@ -173,6 +173,8 @@ struct Task {
     done: mpsc::Sender<Done>,
     orders: Option<mpsc::Receiver<Order<Instant>>>,
     standing: Option<Standing>,
+    /// What the gate cleared, until it is dialed.
+    cleared: Option<(Cleared<model::chain::Session>, Certificate)>,
     tallies: Arc<Tallies>,
     host_key: Option<PublicKey>,
     asking: bool,
@@ -217,6 +219,7 @@ async fn run(
         done,
         orders: None,
         standing: None,
+        cleared: None,
         tallies: Arc::default(),
         host_key: None,
         asking: false,
@@ -331,28 +334,14 @@ impl Task {
     }
 
     fn dial(&mut self) {
-        let (Some(standing), Some(key)) = (&self.standing, self.session_key.take()) else {
+        let (Some((cleared, certificate)), Some(key)) = (self.cleared.take(), self.session_key.take()) else {
             return;
         };
-        let (gateway, target, session) = (Arc::clone(&self.gateway), standing.target.clone(), standing.session);
+        let gateway = Arc::clone(&self.gateway);
         let (done, inputs) = (self.done.clone(), self.inputs.clone());
         let dialing = tokio::spawn(async move {
-            let public = key.public_key().clone();
-            let certificate = gateway
-                .desk
-                .ask(|answer| Ask::Certificate(session, public, answer))
-                .await;
-            let certificate = certificate.unwrap_or_else(|| Err("nobody signs".to_owned()));
-            match certificate {
-                Ok(certificate) => {
-                    let reached = dial::dial(&gateway.settings, &target, key, certificate, inputs).await;
-                    drop(done.send(Done::Reached(reached)).await);
-                }
-                Err(why) => {
-                    let text = format!("no certificate could be had for the target: {why}");
-                    drop(inputs.send(Input::Unreachable(text)).await);
-                }
-            }
+            let reached = dial::dial(&gateway.settings, cleared, key, certificate, inputs).await;
+            drop(done.send(Done::Reached(reached)).await);
         });
         self.dialing = Some(dialing.abort_handle());
     }
@@ -399,8 +388,8 @@ impl Task {
 
     fn opened(&mut self, opened: Opened) -> Input {
         let Opened {
-            session,
-            target,
+            cleared,
+            certificate,
             journal,
             opened,
             until,
@@ -409,10 +398,10 @@ impl Task {
         let passage = Arc::new(Passage::new(journal, opened, self.inputs.clone()));
         self.orders = Some(orders);
         self.standing = Some(Standing {
-            session,
-            target,
+            session: cleared.session().id,
             passage,
         });
+        self.cleared = Some((cleared, certificate));
         Input::Opened {
             until: until.saturating_duration_since(self.epoch),
         }
@@ -483,11 +472,12 @@ impl Task {
             && let Some(Done::Opening(Some(Opening::Opened(opened)))) = results.recv().await
         {
             let Opened {
-                session,
+                cleared,
                 journal,
                 opened,
                 ..
             } = *opened;
+            let session = cleared.session().id;
             let passage = Passage::new(journal, opened, self.inputs.clone());
             late_opening = Some((session, passage.shut(), passage.finish().await));
         }
