@@ -6,11 +6,8 @@ use crate::sent::Sent;
 use crate::server::Shared;
 use axum::Json;
 use axum::extract::State;
-use desk::trust::{self, Offer};
-use model::body::Body;
+use desk::trust::{self, Offer, TrustBody};
 use model::name::EnvironmentName;
-use model::signature::Signed;
-use model::statement::{Disablement, Engagement, Enrolment, Genesis, Resource, Workflow};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -23,42 +20,8 @@ pub(crate) async fn offer(State(api): State<Shared>, Sent(wanted): Sent<Wanted>)
     Ok(Json(trust::offer(&api.desk, &wanted.environment).await?))
 }
 
-/// A statement of a root, by the type of the entry that will hold it.
-#[derive(Deserialize)]
-#[serde(tag = "type", content = "body", deny_unknown_fields)]
-pub(crate) enum Founding {
-    #[serde(rename = "environment.genesis")]
-    Genesis(Signed<Genesis>),
-    #[serde(rename = "engagement.signed")]
-    Engagement(Signed<Engagement>),
-    #[serde(rename = "identity.enrolled")]
-    Enrolled(Signed<Enrolment>),
-    #[serde(rename = "identity.disabled")]
-    Disabled(Signed<Disablement>),
-    #[serde(rename = "resource.registered")]
-    Resource(Signed<Resource>),
-    #[serde(rename = "workflow.set")]
-    Workflow(Signed<Workflow>),
-}
-
-impl From<Founding> for Body {
-    fn from(founding: Founding) -> Self {
-        match founding {
-            Founding::Genesis(signed) => Self::Genesis(signed),
-            Founding::Engagement(signed) => Self::Engagement(signed),
-            Founding::Enrolled(signed) => Self::Enrolled(signed),
-            Founding::Disabled(signed) => Self::Disabled(signed),
-            Founding::Resource(signed) => Self::Resource(signed),
-            Founding::Workflow(signed) => Self::Workflow(signed),
-        }
-    }
-}
-
-pub(crate) async fn submit(
-    State(api): State<Shared>,
-    Sent(founding): Sent<Founding>,
-) -> Result<Json<Entered>, Problem> {
-    Ok(Json(trust::submit(&api.desk, founding.into()).await?.into()))
+pub(crate) async fn submit(State(api): State<Shared>, Sent(body): Sent<TrustBody>) -> Result<Json<Entered>, Problem> {
+    Ok(Json(trust::submit(&api.desk, body.into()).await?.into()))
 }
 
 #[derive(Serialize)]

@@ -5,11 +5,11 @@
 
 use crate::exit::{Exit, Failure};
 use crate::file;
-pub(crate) use desk::trust::Offer;
+pub(crate) use desk::trust::{Offer, TrustBody};
 use model::json;
 use model::name::{EnvironmentName, OrganisationName};
-use model::signature::{Key, Signed};
-use model::statement::{Disablement, Engagement, Enrolment, Gate, Genesis, Resource, Workflow};
+use model::signature::Key;
+use model::statement::{Engagement, Gate, Genesis};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -76,58 +76,29 @@ impl EnvironmentCard {
     }
 }
 
-/// A body that an organisation's root signs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "type", content = "body", deny_unknown_fields)]
-pub(crate) enum TrustBody {
-    #[serde(rename = "environment.genesis")]
-    Genesis(Signed<Genesis>),
-    #[serde(rename = "engagement.signed")]
-    Engagement(Signed<Engagement>),
-    #[serde(rename = "identity.enrolled")]
-    Enrolled(Signed<Enrolment>),
-    #[serde(rename = "identity.disabled")]
-    Disabled(Signed<Disablement>),
-    #[serde(rename = "resource.registered")]
-    Resource(Signed<Resource>),
-    #[serde(rename = "workflow.set")]
-    Workflow(Signed<Workflow>),
-}
-
-impl TrustBody {
-    /// What it says, in one line.
-    pub(crate) fn summary(&self) -> String {
-        match self {
-            Self::Genesis(signed) => format!(
-                "environment `{}` of {}",
-                signed.statement.environment, signed.statement.owner
-            ),
-            Self::Engagement(signed) => format!("engagement of {}", signed.statement.operator),
-            Self::Enrolled(signed) => format!(
-                "identity `{}` of {}",
-                signed.statement.handle, signed.statement.organisation
-            ),
-            Self::Disabled(signed) => format!("the end of {}", signed.statement.identity),
-            Self::Resource(signed) => format!("resource `{}`", signed.statement.name),
-            Self::Workflow(signed) => format!("workflow `{}`", signed.statement.name),
-        }
-    }
-}
-
 /// Writes bodies to a new file.
 pub(crate) fn write(path: &Path, bodies: &[TrustBody]) -> Result<(), Failure> {
+    file::create_public(path, &lines(bodies)?)
+}
+
+/// One canonical body a line.
+pub(crate) fn lines(bodies: &[TrustBody]) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
     for body in bodies {
         text.extend(json::to_vec(body).map_err(Failure::refused)?);
         text.push(b'\n');
     }
-    file::create_public(path, &text)
+    Ok(text)
 }
 
-/// Reads a file of bodies; each line must be in the one accepted form.
+/// Reads a file of bodies.
 pub(crate) fn read(path: &Path) -> Result<Vec<TrustBody>, Failure> {
-    let bytes = file::read(path)?;
-    let lines = bytes.split(|byte| *byte == b'\n').enumerate();
+    parse(&file::read(path)?, path)
+}
+
+/// The bodies in the text of `path`; each line must be in the one accepted form.
+pub(crate) fn parse(text: &[u8], path: &Path) -> Result<Vec<TrustBody>, Failure> {
+    let lines = text.split(|byte| *byte == b'\n').enumerate();
     let mut bodies = Vec::new();
     for (at, line) in lines.filter(|(_, line)| !line.is_empty()) {
         let body = json::from_slice(line).map_err(|error| {

@@ -12,7 +12,7 @@ use model::body::Body;
 use model::chain::Draft;
 use model::name::EnvironmentName;
 use model::signature::{Key, Signed};
-use model::statement::{Custody, Genesis};
+use model::statement::{Custody, Disablement, Engagement, Enrolment, Genesis, Resource, Workflow};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -34,6 +34,65 @@ pub struct Offer {
     pub user_ca: Key,
     /// Who holds it.
     pub custody: Custody,
+}
+
+/// A statement that an organisation's root signs, by the type of the entry that will hold it: a line of a trust file, and
+/// what is posted to put it on record.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", content = "body", deny_unknown_fields)]
+pub enum TrustBody {
+    /// An environment begins.
+    #[serde(rename = "environment.genesis")]
+    Genesis(Signed<Genesis>),
+    /// An operator is engaged.
+    #[serde(rename = "engagement.signed")]
+    Engagement(Signed<Engagement>),
+    /// A person or workload.
+    #[serde(rename = "identity.enrolled")]
+    Enrolled(Signed<Enrolment>),
+    /// The end of one.
+    #[serde(rename = "identity.disabled")]
+    Disabled(Signed<Disablement>),
+    /// A target.
+    #[serde(rename = "resource.registered")]
+    Resource(Signed<Resource>),
+    /// A purpose and its rules.
+    #[serde(rename = "workflow.set")]
+    Workflow(Signed<Workflow>),
+}
+
+impl TrustBody {
+    /// What it says, in one line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Genesis(signed) => format!(
+                "environment `{}` of {}",
+                signed.statement.environment, signed.statement.owner
+            ),
+            Self::Engagement(signed) => format!("engagement of {}", signed.statement.operator),
+            Self::Enrolled(signed) => format!(
+                "identity `{}` of {}",
+                signed.statement.handle, signed.statement.organisation
+            ),
+            Self::Disabled(signed) => format!("the end of {}", signed.statement.identity),
+            Self::Resource(signed) => format!("resource `{}`", signed.statement.name),
+            Self::Workflow(signed) => format!("workflow `{}`", signed.statement.name),
+        }
+    }
+}
+
+impl From<TrustBody> for Body {
+    fn from(body: TrustBody) -> Self {
+        match body {
+            TrustBody::Genesis(signed) => Self::Genesis(signed),
+            TrustBody::Engagement(signed) => Self::Engagement(signed),
+            TrustBody::Enrolled(signed) => Self::Enrolled(signed),
+            TrustBody::Disabled(signed) => Self::Disabled(signed),
+            TrustBody::Resource(signed) => Self::Resource(signed),
+            TrustBody::Workflow(signed) => Self::Workflow(signed),
+        }
+    }
 }
 
 /// Environments that may be offered before they are founded. Anybody who reaches the port may ask for an offer, and each
