@@ -10,6 +10,8 @@ mod access;
 mod caller;
 mod endpoint;
 mod founding;
+#[doc(hidden)]
+pub mod fuzz;
 mod problem;
 mod reading;
 mod recordings;

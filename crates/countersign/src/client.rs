@@ -229,6 +229,16 @@ fn refused(status: StatusCode, problem: Problem) -> Failure {
     }
 }
 
+/// Any bytes as a challenge, and as the body of a refusal.
+pub(crate) fn fuzz_one(data: &[u8]) {
+    if let Ok(text) = str::from_utf8(data) {
+        drop(check_challenge("http://127.0.0.1:7878", text));
+    }
+    if let Ok(problem) = serde_json::from_slice(data) {
+        drop(refused(StatusCode::FORBIDDEN, problem));
+    }
+}
+
 fn check_challenge(server: &str, text: &str) -> Result<(), Failure> {
     let challenge: Challenge = json::from_slice(text.as_bytes())
         .map_err(|error| Failure::refused(format!("`{server}` gave no challenge that can be signed: {error}")))?;

@@ -2,6 +2,7 @@
 //!
 //! A person's settings are in `~/.config/countersign/config.toml`; a flag beats an environment variable beats the file.
 
+mod journal;
 mod server;
 
 pub(crate) use server::{ServeArgs, Server, WitnessPlace};
@@ -12,6 +13,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// Any text as both files: read and checked, or refused with its place.
+pub(crate) fn fuzz_one(text: &str) {
+    let path = Path::new("config.toml");
+    drop(parse_toml::<RawPerson>(text, path).map(|raw| raw.server.map(|server| checked_url(&server))));
+    server::fuzz_one(text);
+}
 
 /// A person's settings, as written. All keys are optional.
 #[derive(Debug, Default, Deserialize)]
@@ -123,7 +131,12 @@ pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, F
             )));
         }
     };
-    toml::from_str(&text).map(Some).map_err(|error| {
+    parse_toml(&text, path).map(Some)
+}
+
+/// The raw shape in the text of `path`; an error names line and key.
+fn parse_toml<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, Failure> {
+    toml::from_str(text).map_err(|error| {
         let place = error.span().map_or_else(String::new, |span| {
             let before = text.get(..span.start).unwrap_or_default();
             let line = before.matches('\n').count() + 1;

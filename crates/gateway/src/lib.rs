@@ -3,4 +3,6 @@
 //!
 //! Not here: who may do what (`model`, `desk`), what is kept (`journal`, `store`), who signs certificates.
 
+#[doc(hidden)]
+pub mod fuzz;
 pub mod ssh;

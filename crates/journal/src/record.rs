@@ -214,7 +214,7 @@ impl Fields<'_> {
     }
 }
 
-fn check(bytes: &[u8]) -> [u8; CHECK] {
+pub(crate) fn check(bytes: &[u8]) -> [u8; CHECK] {
     let digest: [u8; 32] = Sha256::digest(bytes).into();
     digest.first_chunk().copied().unwrap_or_default()
 }

@@ -19,6 +19,7 @@ use ledger::{Hash, KeyName, SignedCheckpoint, Submission, VerifierKey, WitnessKe
 mod file;
 mod folder;
 mod fork;
+pub(crate) mod fuzz;
 mod logs;
 mod record;
 mod server;

@@ -1,7 +1,9 @@
 //! What a server is started with: flags beat `server.toml` in the data directory, which beats the defaults.
 
+use super::journal::RawJournal;
 use super::read_toml;
 use crate::exit::Failure;
+use journal::JournalConfig;
 use ledger::VerifierKey;
 use ledger::key::KeyKind;
 use model::name::NodeName;
@@ -53,6 +55,8 @@ struct RawServer {
     node: Option<String>,
     #[serde(default)]
     witness: Vec<String>,
+    #[serde(default)]
+    journal: RawJournal,
 }
 
 /// Checked.
@@ -65,6 +69,7 @@ pub(crate) struct Server {
     pub(crate) public: String,
     pub(crate) node: NodeName,
     pub(crate) witnesses: Vec<WitnessPlace>,
+    pub(crate) journal: JournalConfig,
 }
 
 /// Where a witness is, and its key if that was said.
@@ -77,7 +82,11 @@ pub(crate) struct WitnessPlace {
 impl Server {
     pub(crate) fn read(args: ServeArgs) -> Result<Self, Failure> {
         let path = args.data.join("server.toml");
-        let raw: RawServer = read_toml(&path)?.unwrap_or_default();
+        let raw = read_toml(&path)?.unwrap_or_default();
+        Self::checked(raw, args, &path)
+    }
+
+    fn checked(raw: RawServer, args: ServeArgs, path: &Path) -> Result<Self, Failure> {
         let said = |flag: Option<String>, key: &'static str, raw: Option<String>, default: &str| Said {
             place: if flag.is_some() {
                 format!("--{key}")
@@ -99,11 +108,17 @@ impl Server {
             node: said(args.node, "node", raw.node, NODE_DEFAULT).parse()?,
             witnesses: witnesses
                 .iter()
-                .map(|text| witness(text, &path))
+                .map(|text| witness(text, path))
                 .collect::<Result<_, _>>()?,
+            journal: raw.journal.checked(&args.data, path)?,
             data: args.data,
         })
     }
+}
+
+pub(super) fn fuzz_one(text: &str) {
+    let path = Path::new("server.toml");
+    drop(super::parse_toml(text, path).and_then(|raw| Server::checked(raw, ServeArgs::default(), path)));
 }
 
 /// A value with the place where it was written.
@@ -199,6 +214,7 @@ mod tests {
             ("witness = [\"127.0.0.1:1\"]\n", "witness `127.0.0.1:1`"),
             ("witness = [\"http://h#x\"]\n", "not a key in note form"),
             ("sssh = \"x\"\n", "line 1 (`sssh = \"x\"`): unknown field"),
+            ("[journal]\nsegment_mib = 0\n", "`segment_mib` of [journal]"),
         ] {
             let error = read(text, ServeArgs::default()).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");

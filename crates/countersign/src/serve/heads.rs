@@ -66,14 +66,9 @@ impl Heads {
         let mut found = None;
         for line in BufReader::new(file).lines() {
             // A line that a crash cut off is not a head.
-            let Ok(kept) = serde_json::from_str::<Kept>(&line?) else {
-                continue;
-            };
-            let Ok(note) = SignedCheckpoint::parse(kept.note.as_bytes()) else {
-                continue;
-            };
+            let Some((size, note)) = head(&line?) else { continue };
             found = Some(note);
-            if index.is_some_and(|index| kept.size > index) {
+            if index.is_some_and(|index| size > index) {
                 break;
             }
         }
@@ -93,7 +88,9 @@ impl Heads {
             size: note.checkpoint().head().size,
             note: note.to_string(),
         };
-        let mut line = serde_json::to_vec(&kept)?;
+        // A line that a crash cut off must not take this one with it: an empty line is no head, and harms nothing.
+        let mut line = vec![b'\n'];
+        line.extend(serde_json::to_vec(&kept)?);
         line.push(b'\n');
         let mut file = OpenOptions::new()
             .create(true)
@@ -102,6 +99,12 @@ impl Heads {
         file.write_all(&line)?;
         file.sync_data()
     }
+}
+
+/// Size and note of a line.
+pub(crate) fn head(line: &str) -> Option<(u64, SignedCheckpoint)> {
+    let kept: Kept = serde_json::from_str(line).ok()?;
+    Some((kept.size, SignedCheckpoint::parse(kept.note.as_bytes()).ok()?))
 }
 
 /// Keeps heads until it is dropped.
@@ -216,5 +219,12 @@ mod tests {
         assert_eq!(size(Some(3)), Some(7));
         assert_eq!(size(Some(7)), None);
         assert_eq!(size(None), Some(7));
+        let head = Head {
+            size: 9,
+            root: Hash::EMPTY_ROOT,
+        };
+        let note = Checkpoint::new(key.verifier().name().clone(), head).sign(&key).unwrap();
+        heads.append(&acme, &note).unwrap();
+        assert_eq!(size(Some(7)), Some(9), "what follows a cut line is found");
     }
 }

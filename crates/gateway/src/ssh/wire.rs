@@ -2,8 +2,6 @@
 //! request. Pure, bounded, without panics.
 
 pub mod disposition;
-#[doc(hidden)]
-pub mod fuzz;
 pub mod place;
 pub mod target;
 pub mod words;

@@ -69,7 +69,7 @@ pub(super) fn read(path: &Path, header: &str) -> Result<String, ReadError> {
     open(&text, header).map(Into::into).ok_or(ReadError::NotWhole)
 }
 
-fn open<'a>(text: &'a str, header: &str) -> Option<&'a str> {
+pub(super) fn open<'a>(text: &'a str, header: &str) -> Option<&'a str> {
     let rest = text.strip_prefix(header)?.strip_prefix("\nsha256 ")?;
     let (sum, content) = rest.split_once('\n')?;
     (sum == digest(content)).then_some(content)

@@ -141,7 +141,7 @@ impl Logs {
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<BTreeMap<KeyName, Vec<VerifierKey>>, LogsError> {
+pub(super) fn parse(path: &Path, text: &str) -> Result<BTreeMap<KeyName, Vec<VerifierKey>>, LogsError> {
     if !text.is_empty() && !text.ends_with('\n') {
         return Err(LogsError::Unfinished(path.into()));
     }

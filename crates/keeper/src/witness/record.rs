@@ -63,7 +63,12 @@ impl Record {
         self.time
     }
 
-    fn parse(content: &str) -> Option<Self> {
+    /// The record as its file holds it.
+    pub(super) fn content(&self) -> String {
+        format!("time {}\n{}", self.time, self.signed)
+    }
+
+    pub(super) fn parse(content: &str) -> Option<Self> {
         let (time, note) = content.strip_prefix("time ")?.split_once('\n')?;
         let signed = SignedCheckpoint::parse(note.as_bytes()).ok()?;
         Some(Self::new(signed, time.parse().ok()?))
@@ -85,8 +90,7 @@ pub(super) fn file_name(origin: &KeyName) -> String {
 
 /// Replaces the record of its log; returns once it lasts.
 pub(super) fn write(folder: &Path, record: Record) -> Result<Persisted, ReplaceError> {
-    let content = format!("time {}\n{}", record.time, record.signed);
-    file::replace(folder, &file_name(record.origin()), HEADER, &content)?;
+    file::replace(folder, &file_name(record.origin()), HEADER, &record.content())?;
     Ok(Persisted(record))
 }
 

@@ -1,11 +1,15 @@
 //! One function per parser that strangers feed: whatever the bytes, no panic, and what was read prints and reads back.
 
-use super::place::{Place, resolve};
-use super::target::{Account, Target};
-use super::words;
+use crate::ssh::session::Screen;
+use crate::ssh::wire::place::{Place, resolve};
+use crate::ssh::wire::target::{Account, Target};
+use crate::ssh::wire::words;
 
-/// User names, host names and command lines.
-pub fn fuzz_one(data: &[u8]) {
+/// User names with their hints, host names and command lines.
+///
+/// # Panics
+/// When a name that was read does not read back.
+pub fn names(data: &[u8]) {
     drop(words::split(data));
     let text = String::from_utf8_lossy(data);
     if let Ok(Some(target)) = Target::parse(&text) {
@@ -27,9 +31,25 @@ pub fn fuzz_one(data: &[u8]) {
     }
 }
 
+/// A terminal's output, which decides whether a line of ours may be shown; the first byte says how it is cut.
+///
+/// # Panics
+/// When it matters where the output was cut.
+pub fn screen(data: &[u8]) {
+    let Some((piece, output)) = data.split_first() else {
+        return;
+    };
+    let (mut whole, mut cut) = (Screen::default(), Screen::default());
+    whole.read(output);
+    output
+        .chunks(usize::from(*piece).max(1))
+        .for_each(|piece| cut.read(piece));
+    assert_eq!(whole.takes_lines(), cut.takes_lines(), "it matters where output is cut");
+}
+
 #[cfg(test)]
 mod tests {
-    use super::fuzz_one;
+    use super::names;
 
     /// Mutations of real user names, seeded.
     #[test]
@@ -59,7 +79,7 @@ mod tests {
                     _ => data.truncate(at),
                 }
             }
-            fuzz_one(&data);
+            names(&data);
         }
     }
 }
