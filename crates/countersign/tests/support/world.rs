@@ -3,7 +3,7 @@
 use super::running::Running;
 use super::target::Target;
 use super::{Folder, countersign, ok, ssh_key};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// An environment `acme` with resource `web1`, requester `alice`, approver `olga`, owner `bob` and backup `carol`.
@@ -16,6 +16,8 @@ pub(crate) struct World {
     pub(crate) api: String,
     pub(crate) log: String,
     pub(crate) host_key: String,
+    /// What the server's environment has beside the usual, at each start.
+    pub(crate) server_env: Vec<(&'static str, String)>,
     pub(crate) folder: Folder,
 }
 
@@ -30,6 +32,11 @@ struct Addresses {
 impl World {
     /// With a gate of one witness and a window of at most `window`.
     pub(crate) fn start() -> Self {
+        Self::start_with(vec![])
+    }
+
+    /// As [`World::start`], the server with this in its environment.
+    pub(crate) fn start_with(server_env: Vec<(&'static str, String)>) -> Self {
         let folder = Folder::new();
         let path = folder.path();
         ok(path, "operator init --organisation 'Northwind MSP' --dir northwind");
@@ -37,7 +44,7 @@ impl World {
         let witness = start_witness(path);
         let url = witness.line("serving");
         std::fs::write(folder.join("witness.url"), &url).expect("a file");
-        let server = start_server(path);
+        let server = Running::start(server_command(path).envs(server_env.clone()));
         let at = addresses(&server);
         let mut world = Self {
             server,
@@ -47,6 +54,7 @@ impl World {
             api: at.api,
             log: at.log,
             host_key: at.host_key,
+            server_env,
             folder,
         };
         world.found();
@@ -150,29 +158,32 @@ impl World {
         (request, decided["grant"].as_str().expect("a grant").to_owned())
     }
 
-    /// A stock client that logs in with a key of this world's people: `root+web1.acme`, or the gateway itself.
+    /// A stock client that logs in with a key of this world's people: `root+web1.acme`, or the gateway itself. An empty
+    /// command is a shell.
     pub(crate) fn ssh(&self, key: &str, user: &str, command: &str) -> Command {
+        let (host, _) = self.ssh.rsplit_once(':').expect("an address");
+        let mut ssh = self.client("ssh", key);
+        ssh.args([&format!("{user}@{host}"), command]);
+        ssh
+    }
+
+    /// `ssh`, `scp` or `sftp` with all options that this world needs; what to reach is still to be said.
+    pub(crate) fn client(&self, program: &str, key: &str) -> Command {
         let (host, port) = self.ssh.rsplit_once(':').expect("an address");
         let known = self.folder.join("known_hosts");
         std::fs::write(&known, format!("[{host}]:{port} {}\n", self.host_key)).expect("a file");
-        let mut ssh = Command::new("ssh");
-        ssh.args([
-            "-F",
-            "none",
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "IdentitiesOnly=yes",
-            "-o",
-            "StrictHostKeyChecking=yes",
-        ])
-        .arg("-o")
-        .arg(format!("UserKnownHostsFile={}", known.display()))
-        .arg("-i")
-        .arg(self.folder.join(key))
-        .args(["-p", port, &format!("{user}@{host}"), command])
-        .stdin(Stdio::null());
-        ssh
+        let mut client = Command::new(program);
+        client.args(["-F", "none", "-i"]).arg(self.folder.join(key));
+        for option in ["BatchMode=yes", "IdentitiesOnly=yes", "StrictHostKeyChecking=yes"] {
+            client.args(["-o", option]);
+        }
+        client
+            .arg("-o")
+            .arg(format!("UserKnownHostsFile={}", known.display()))
+            .arg("-o")
+            .arg(format!("Port={port}"))
+            .stdin(Stdio::null());
+        client
     }
 
     /// The newest session, as the owner's people see it.
@@ -191,11 +202,22 @@ impl World {
         said
     }
 
+    /// Starts this world's server.
+    pub(crate) fn server_command(&self) -> Command {
+        let mut command = server_command(self.path());
+        command.envs(self.server_env.clone());
+        command
+    }
+
     /// Starts the server again, on the same folder.
     pub(crate) fn start_again(&mut self) {
-        let path: PathBuf = self.path().to_owned();
+        self.start_again_under(&mut self.server_command());
+    }
+
+    /// Starts the server again by this command, which is or becomes [`World::server_command`].
+    pub(crate) fn start_again_under(&mut self, command: &mut Command) {
         self.server = Running::nothing();
-        self.server = start_server(&path);
+        self.server = Running::start(command);
         let at = addresses(&self.server);
         (self.ssh, self.api, self.log) = (at.ssh, at.api, at.log);
     }
@@ -206,11 +228,17 @@ fn start_witness(path: &Path) -> Running {
 }
 
 pub(crate) fn start_server(path: &Path) -> Running {
+    Running::start(&mut server_command(path))
+}
+
+fn server_command(path: &Path) -> Command {
     let witness = std::fs::read_to_string(path.join("witness.url")).expect("the witness's address");
     let line = format!(
         "serve --data server --ssh 127.0.0.1:0 --api 127.0.0.1:0 --log 127.0.0.1:0 --public gw.test --witness {witness}"
     );
-    Running::start(countersign(path).args(super::words(&line)))
+    let mut command = countersign(path);
+    command.args(super::words(&line));
+    command
 }
 
 fn addresses(server: &Running) -> Addresses {
