@@ -34,6 +34,7 @@ test: ## every check: format, lints, house rules, all tests with real sshd, docu
 	@$(STAGE) tests .ci/nextest all
 
 check: ## before a commit: format, lints, house rules, unit tests (under 3 minutes warm)
+	@$(STAGE) fetch $(CARGO) fetch --locked --quiet
 	@$(STAGE) format $(CARGO) fmt --all --check
 	@$(STAGE) licences .ci/deny
 	@$(STAGE) lints $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -41,6 +42,7 @@ check: ## before a commit: format, lints, house rules, unit tests (under 3 minut
 	@$(STAGE) units .ci/nextest unit
 
 quick: ## while editing: does it compile, and do the pure crates hold (under 90 seconds warm)
+	@$(STAGE) fetch $(CARGO) fetch --locked --quiet
 	@$(STAGE) compiles $(CARGO) check --locked --workspace --all-targets
 	@$(STAGE) units .ci/nextest pure $(PURE)
 
