@@ -4,6 +4,9 @@
 //!
 //! INVARIANT (as opened): a target certificate says exactly what the session's opening in the log says, it is signed for
 //! an open session of this start of this node, once, and never after the plan's validity.
+//!
+//! INVARIANT (worthless): a certificate that differs from the opening is one that a rightly set-up target refuses, is
+//! signed for an action that is under way, once of each kind a session, and lets nothing be run where it is accepted.
 
 use crate::desk::{Desk, Listing};
 use crate::failure::Failure;
@@ -11,7 +14,7 @@ use crate::secret::{self, Authority};
 use model::body::{Body, CertificatePlan};
 use model::chain::Session;
 use model::entity::{EntityKey, ResourceState, SessionStatus};
-use model::id::SessionId;
+use model::id::{ActionId, SessionId};
 use model::name::EnvironmentName;
 use model::signature::Key;
 use model::statement::ActionClass;
@@ -24,22 +27,42 @@ use std::sync::{Mutex, PoisonError};
 const HOST_LIFE_S: u64 = 24 * 60 * 60;
 /// How far before now it is valid.
 const HOST_EARLY_S: u64 = 300;
-/// Sessions whose certificate was signed that are remembered; a session older than these has no valid plan any more.
+/// Signatures that are remembered; a session older than these has no valid plan any more.
 const SIGNED_MAX: usize = 65_536;
 
-/// Sessions of this start for which a certificate was signed.
+/// In what a certificate for a check of its target is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wrong {
+    /// Its principal is of a resource that cannot exist.
+    OtherHost,
+    /// It was valid an hour before the opening.
+    Expired,
+    /// It may be used from an address that is nobody's alone.
+    OtherSource,
+}
+
+/// No resource: its name has capitals.
+const NO_RESOURCE: &str = "ANOTHER-HOST";
+/// TEST-NET-1 (RFC 5737): nobody connects from there.
+const NO_SOURCE: &str = "192.0.2.1/32";
+/// How far back an expired certificate lies.
+const EXPIRED_S: u64 = 3600;
+/// All that a wrong certificate could run, where it is accepted.
+const NO_COMMAND: &str = "exit 1";
+
+/// Sessions of this start, with what was signed for each: its own certificate, or a wrong one.
 #[derive(Default)]
-pub(crate) struct Signed(Mutex<BTreeSet<SessionId>>);
+pub(crate) struct Signed(Mutex<BTreeSet<(SessionId, Option<Wrong>)>>);
 
 impl Signed {
-    /// Takes the one signature that `session` has.
-    fn take(&self, session: SessionId) -> bool {
+    /// Takes the one signature of this kind that `session` has.
+    fn take(&self, session: SessionId, wrong: Option<Wrong>) -> bool {
         let mut signed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Ids sort by the time they were made.
         if signed.len() >= SIGNED_MAX {
             signed.pop_first();
         }
-        signed.insert(session)
+        signed.insert((session, wrong))
     }
 }
 
@@ -53,20 +76,14 @@ pub async fn sign_certificate(
     session: &Session,
     key: &Key,
 ) -> Result<Certificate, Failure> {
-    let (plan, handle) = opened(desk, environment, session).await?;
-    if plan != session.certificate || plan.key != *key {
+    let (plan, handle) = planned(desk, environment, session.id, key).await?;
+    if plan != session.certificate {
         return Err(Failure::refused(
             "plan_differs",
-            "the opening on record names another key or plan",
+            "the opening on record has another plan",
         ));
     }
-    if desk.now_ms() / 1000 >= plan.valid_before_s {
-        return Err(Failure::refused(
-            "plan_expired",
-            "the opening's certificate would have expired already",
-        ));
-    }
-    if !desk.signed.take(session.id) {
+    if !desk.signed.take(session.id, None) {
         return Err(Failure::refused("signed_twice", "a session has one certificate"));
     }
     let authority = secret::authority(desk, environment, Authority::User).await?;
@@ -77,7 +94,93 @@ pub async fn sign_certificate(
         })
         .await?;
     let key_id = format!("{} {handle}", session.id);
-    user_certificate(desk.fresh()?, &plan, &key_id, &scope, &authority).map_err(broken)
+    let signing = builder(desk.fresh()?, &plan, &key_id).and_then(|mut builder| {
+        for extension in extensions(&scope) {
+            builder.extension(*extension, "")?;
+        }
+        builder.sign(&authority)
+    });
+    signing.map_err(broken)
+}
+
+/// Signs a certificate for `key` that the target must refuse, to find out whether it does: the session's own but for
+/// what is `wrong` in it. The action that tries it must be under way, on record.
+///
+/// # Errors
+/// A refusal; or why it could not be signed.
+pub async fn sign_wrong(
+    desk: &Desk,
+    environment: &EnvironmentName,
+    session: SessionId,
+    action: ActionId,
+    (key, wrong): (&Key, Wrong),
+) -> Result<Certificate, Failure> {
+    let (plan, handle) = planned(desk, environment, session, key).await?;
+    let intended = desk
+        .gather(environment, |state| {
+            let known = state.session(&EntityKey::session(session))?;
+            Ok(known.live.get(&action.to_string()) == Some(&ActionClass::Exec))
+        })
+        .await?;
+    if !intended {
+        return Err(Failure::refused(
+            "not_intended",
+            "no such action is under way on record",
+        ));
+    }
+    if !desk.signed.take(session, Some(wrong)) {
+        return Err(Failure::refused(
+            "signed_twice",
+            "a session tries each wrong certificate once",
+        ));
+    }
+    let authority = secret::authority(desk, environment, Authority::User).await?;
+    let plan = spoilt(plan, wrong, environment);
+    let signing = builder(desk.fresh()?, &plan, &format!("{session} {handle} probe")).and_then(|mut builder| {
+        builder.critical_option("force-command", NO_COMMAND)?;
+        builder.sign(&authority)
+    });
+    signing.map_err(broken)
+}
+
+/// The plan with one thing wrong in it.
+fn spoilt(mut plan: CertificatePlan, wrong: Wrong, environment: &EnvironmentName) -> CertificatePlan {
+    match wrong {
+        Wrong::OtherHost => {
+            let account = plan.principal.splitn(4, ':').nth(3).unwrap_or_default();
+            plan.principal = format!("cs:{environment}:{NO_RESOURCE}:{account}");
+        }
+        Wrong::Expired => {
+            let life_s = plan.valid_before_s.saturating_sub(plan.valid_after_s);
+            plan.valid_before_s = plan.valid_after_s.saturating_sub(EXPIRED_S);
+            plan.valid_after_s = plan.valid_before_s.saturating_sub(life_s);
+        }
+        Wrong::OtherSource => plan.source_addresses = vec![NO_SOURCE.to_owned()],
+    }
+    plan
+}
+
+/// The plan of an open session, which must be for this key and not be over; and the handle of who opened it.
+async fn planned(
+    desk: &Desk,
+    environment: &EnvironmentName,
+    session: SessionId,
+    key: &Key,
+) -> Result<(CertificatePlan, String), Failure> {
+    let (plan, handle) = opened(desk, environment, session).await?;
+    if plan.key != *key {
+        return Err(Failure::refused(
+            "plan_differs",
+            "the opening on record names another key",
+        ));
+    }
+    if desk.now_ms() / 1000 >= plan.valid_before_s {
+        return Err(Failure::refused(
+            "plan_expired",
+            "the opening's certificate would have expired already",
+        ));
+    }
+    Ok((plan, handle))
 }
 
 fn broken(error: ssh_key::Error) -> Failure {
@@ -88,11 +191,11 @@ fn broken(error: ssh_key::Error) -> Failure {
 async fn opened(
     desk: &Desk,
     environment: &EnvironmentName,
-    session: &Session,
+    session: SessionId,
 ) -> Result<(CertificatePlan, String), Failure> {
     let found = desk
         .gather(environment, |state| {
-            let known = state.session(&EntityKey::session(session.id))?.clone();
+            let known = state.session(&EntityKey::session(session))?.clone();
             let handle = state
                 .identity(&EntityKey::identity(known.identity))?
                 .enrolment
@@ -115,13 +218,8 @@ async fn opened(
     }
 }
 
-fn user_certificate(
-    nonce: [u8; 32],
-    plan: &CertificatePlan,
-    key_id: &str,
-    actions: &[ActionClass],
-    authority: &PrivateKey,
-) -> Result<Certificate, ssh_key::Error> {
+/// A user certificate as planned, without extensions.
+fn builder(nonce: [u8; 32], plan: &CertificatePlan, key_id: &str) -> Result<Builder, ssh_key::Error> {
     let key = plan.key.parsed().map_err(|_| ssh_key::Error::PublicKey)?;
     let mut builder = Builder::new(nonce, key.key_data().clone(), plan.valid_after_s, plan.valid_before_s)?;
     // Checked by the log's rules to be 16 hex digits.
@@ -133,10 +231,7 @@ fn user_certificate(
     if !plan.source_addresses.is_empty() {
         builder.critical_option("source-address", plan.source_addresses.join(","))?;
     }
-    for extension in extensions(actions) {
-        builder.extension(*extension, "")?;
-    }
-    builder.sign(authority)
+    Ok(builder)
 }
 
 /// Only what the granted actions need; sshd allows a command and a subsystem without any.

@@ -11,3 +11,4 @@ mod access;
 mod founding;
 mod session;
 mod world;
+mod wrong;
