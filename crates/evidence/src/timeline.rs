@@ -247,7 +247,10 @@ fn text(body: &Body) -> String {
         Body::Revoked(_) => "revoked the grant".into(),
         Body::Opened(body) => format!("opened {} on {}", body.account, body.resource),
         Body::Killed(_) => "ordered the end".into(),
-        Body::Gap(gap) => format!("frames from {} are in doubt: {}", gap.first, word(&gap.cause)),
+        Body::Gap(gap) => {
+            let until = gap.next.map_or_else(String::new, |next| format!(" up to {next}"));
+            format!("frames from {}{until} are in doubt: {}", gap.first, word(&gap.cause))
+        }
         Body::Ended(ended) => format!("ended: {}", word(&ended.cause)),
         Body::Lost(_) => "lost: its gateway died".into(),
         Body::Intended(intended) => format!("{} allowed on channel {}", word(&intended.class), intended.channel),

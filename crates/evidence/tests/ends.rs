@@ -231,6 +231,13 @@ fn gaps_are_told_and_account_for_slow_disks() {
             .iter()
             .any(|r| r == "gaps: 1, of which 0 leave frames in doubt");
         assert_eq!(told, stated);
+        let because = &result(&verdict, ControlId::Re1).because;
+        let said = if stated {
+            "1 gap on record notwithstanding"
+        } else {
+            "a frame waited 9000 ms"
+        };
+        assert!(because.contains(said), "{because}");
     }
 }
 

@@ -288,7 +288,7 @@ pub struct Gap {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GapCause {
-    /// A sync failed: what was written may not be on disk.
+    /// No sync covered them: one failed, or the gateway died first. What was written may not be on disk.
     SyncFailed,
     /// A write failed; nothing was forwarded after it.
     WriteFailed,
@@ -342,7 +342,8 @@ pub struct Ended {
     pub bytes_out: u64,
     /// Bytes journaled in both directions; equal to the sum of the two when everything was recorded first.
     pub bytes_journaled: u64,
-    /// The longest time between two syncs while frames were waiting, milliseconds.
+    /// The longest time between a frame of this session being written, from when on its bytes may be forwarded, and the
+    /// end of the sync that covered it, milliseconds. Frames that no sync covered are in a gap instead.
     pub sync_gap_ms_max: u64,
     /// Channels opened.
     pub channels_opened: u64,
@@ -430,7 +431,7 @@ pub struct ActionEnded {
 pub struct AttemptRefused {
     /// Who.
     pub identity: IdentityId,
-    /// What was tried: `open`, `request`, `approve`, `deny`, `revoke`, `kill`, `read`.
+    /// What was tried: `sign_in`, `open`, `request`, `approve`, `deny`, `revoke`, `kill`, `read`.
     pub operation: String,
     /// What it was tried on, as the caller wrote it.
     pub object: Commitment,

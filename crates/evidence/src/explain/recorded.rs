@@ -8,7 +8,7 @@ use model::id::ActionId;
 use model::verdict::ControlId;
 use std::collections::BTreeMap;
 
-/// G: the longest time without a sync while frames waited, milliseconds, unless a gap accounts for it.
+/// G: the longest that a frame may wait for its sync, milliseconds, unless a gap accounts for it.
 const SYNC_GAP_MS_MAX: u64 = 2500;
 
 pub(super) fn session(case: &Case<'_>) -> Answer {
@@ -54,24 +54,33 @@ fn whole(case: &Case<'_>, placed: &Placed, ended: &Ended) -> Answer {
         let because = format!("{} passed, the recording holds {held}", counted(forwarded, "byte"));
         return Answer::fail("recording_short", because).at(placed.index);
     }
-    let mut gaps = case.dossier.gaps().map(|(placed, _)| placed.index).peekable();
-    if ended.sync_gap_ms_max > SYNC_GAP_MS_MAX && gaps.peek().is_none() {
+    let gaps: Vec<u64> = case.dossier.gaps().map(|(placed, _)| placed.index).collect();
+    if ended.sync_gap_ms_max > SYNC_GAP_MS_MAX && gaps.is_empty() {
         let because = format!(
-            "{} ms without a sync, and no gap accounts for it",
+            "a frame waited {} ms for its sync, and no gap accounts for it",
             ended.sync_gap_ms_max
         );
         return Answer::fail("sync_gap", because).at(placed.index);
     }
     let because = format!(
-        "{} in {}, from opening to end without a hole; {} passed, all recorded first",
+        "{} in {}, from opening to end without a hole{}; {} passed, all recorded first",
         counted(ended.recorded.frames, "frame"),
         counted(ended.recorded.extents, "extent"),
+        in_doubt(gaps.len()),
         counted(forwarded, "byte")
     );
     Answer::pass("recorded_first", because)
         .at(case.index())
         .with(gaps)
         .at(placed.index)
+}
+
+/// That frames were in doubt while the session lived, and turned out to be here.
+fn in_doubt(gaps: usize) -> String {
+    match gaps {
+        0 => String::new(),
+        gaps => format!(", {} on record notwithstanding", counted(gaps as u64, "gap")),
+    }
 }
 
 pub(super) fn actions(case: &Case<'_>, re_1: &Answer) -> Answer {
