@@ -3,6 +3,7 @@
 //! INVARIANT (last to go): sessions end and are on record before the journal and the store close.
 
 mod clerk;
+mod descriptors;
 pub(crate) mod heads;
 mod public;
 mod recovery;
@@ -61,6 +62,7 @@ struct Parts {
 
 async fn serve(server: Server) -> Result<(), Failure> {
     let mut stop = Stop::listen()?;
+    let files = descriptors::raise();
     let is_new = !server.data.join("store.db").exists();
     let store = open_store(&server).await?;
     let (journal, recovery) =
@@ -95,7 +97,7 @@ async fn serve(server: Server) -> Result<(), Failure> {
     };
     tell(&parts, is_new, (&ssh, api.address(), &log))?;
     let (ending, ended) = watch::channel(false);
-    let running = start(&parts, (ssh, api, log), &ended);
+    let running = start(&parts, files, (ssh, api, log), &ended);
     stop.told().await;
     tracing::info!("stopping: sessions are ended and put on record; a second signal stops at once");
     tokio::select! {
@@ -106,7 +108,8 @@ async fn serve(server: Server) -> Result<(), Failure> {
 
 async fn open_store(server: &Server) -> Result<Store, Failure> {
     let boot = fresh::id(BootId::new)?;
-    let clock = Clock::new(crate::clock::now_ms);
+    let started = crate::clock::Stopwatch::start();
+    let clock = Clock::steadied(crate::clock::now_ms, move || started.elapsed_ms());
     let config = StoreConfig::new(&server.data, server.node.clone(), boot, clock);
     Store::open(config).await.map_err(|error| match error {
         OpenError::InUse { .. } => {
@@ -159,12 +162,16 @@ fn recordings(journal: Journal) -> Recordings {
 /// Begins everything that runs until the end.
 fn start(
     parts: &Parts,
+    files: u64,
     (ssh, api, log): (TcpListener, api::Server, TcpListener),
     ended: &watch::Receiver<bool>,
 ) -> tokio::task::JoinSet<()> {
     let mut running = tokio::task::JoinSet::new();
     let (questions, asked) = Questions::new();
-    let settings = Settings::new(vec![parts.clerk.host_key.clone()]);
+    let settings = Settings {
+        strangers_max: descriptors::strangers_max(files),
+        ..Settings::new(vec![parts.clerk.host_key.clone()])
+    };
     let gateway = Gateway::new(settings, questions, ended.clone());
     running.spawn(Arc::clone(&parts.clerk).serve(asked));
     running.spawn(Arc::clone(&parts.clerk).follow_journal());

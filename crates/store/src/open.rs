@@ -24,25 +24,54 @@ const DATABASE: &str = "store.db";
 
 /// Tells the time, Unix milliseconds.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
+pub struct Clock {
+    wall: Arc<dyn Fn() -> u64 + Send + Sync>,
+    steady: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
 
 impl Clock {
     /// A clock that asks `now`.
     pub fn new(now: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        Self::steadied(now, || 0)
+    }
+
+    /// A clock that asks `now`, and is never slower than `passed`: milliseconds by a clock that nobody sets. So a wall
+    /// clock that is set back lengthens no window.
+    pub fn steadied(
+        now: impl Fn() -> u64 + Send + Sync + 'static,
+        passed: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            wall: Arc::new(now),
+            steady: Arc::new(passed),
+        }
     }
 }
 
-/// A clock that never runs back: what it told once, or what stands in a log, is the least it tells.
+/// A clock that never runs back: what it told once, or what stands in a log, is the least it tells. Nor does it wait for
+/// a wall clock that was set back: from the latest moment that the wall clock told, it goes on as the steady one does.
 #[derive(Clone)]
 pub(crate) struct Ticker {
     clock: Clock,
     latest_ms: Arc<AtomicU64>,
+    /// How far the wall clock was ahead of the steady one, at most.
+    lead_ms: Arc<AtomicU64>,
 }
 
 impl Ticker {
+    fn new(clock: Clock, latest_ms: u64) -> Self {
+        Self {
+            clock,
+            latest_ms: Arc::new(AtomicU64::new(latest_ms)),
+            lead_ms: Arc::default(),
+        }
+    }
+
     pub(crate) fn now_ms(&self) -> u64 {
-        let now = (self.clock.0)();
+        let passed = (self.clock.steady)();
+        let lead = (self.clock.wall)().saturating_sub(passed);
+        let lead = lead.max(self.lead_ms.fetch_max(lead, Ordering::AcqRel));
+        let now = lead.saturating_add(passed);
         now.max(self.latest_ms.fetch_max(now, Ordering::AcqRel))
     }
 }
@@ -173,10 +202,7 @@ impl Store {
         writer::fence(&mut db).await?;
         let keys = Arc::new(vault::unlock(&mut db, directory, config.master_key).await?);
         let (id, latest_ms, cursor) = standing(&mut db).await?;
-        let ticker = Ticker {
-            clock: config.clock,
-            latest_ms: Arc::new(AtomicU64::new(latest_ms)),
-        };
+        let ticker = Ticker::new(config.clock, latest_ms);
         let (committed_tx, committed) = watch::channel(cursor);
         let writer = writer::start(Writer {
             db: Some(db),
@@ -315,5 +341,39 @@ fn unusable(path: &Path, error: SchemaError) -> OpenError {
             path: path.display().to_string(),
             because: other.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wall_clock_that_is_set_stops_no_time() {
+        let (wall, passed) = (Arc::new(AtomicU64::new(10_000)), Arc::new(AtomicU64::new(0)));
+        let (told, since) = (Arc::clone(&wall), Arc::clone(&passed));
+        let clock = Clock::steadied(
+            move || told.load(Ordering::SeqCst),
+            move || since.load(Ordering::SeqCst),
+        );
+        let ticker = Ticker::new(clock, 0);
+        let at = |wall_ms: u64, passed_ms: u64| {
+            wall.store(wall_ms, Ordering::SeqCst);
+            passed.store(passed_ms, Ordering::SeqCst);
+            ticker.now_ms()
+        };
+        assert_eq!(at(10_000, 0), 10_000);
+        // Set back while nobody looked, and later: it goes on.
+        assert_eq!(at(4_000, 1_000), 11_000);
+        assert_eq!(at(5_000, 2_000), 12_000);
+        // Set ahead: that is the time now, and stays so when it is set right.
+        assert_eq!(at(90_000, 2_500), 90_000);
+        assert_eq!(at(13_000, 3_000), 90_500);
+    }
+
+    #[test]
+    fn what_stands_in_a_log_is_the_least_it_tells() {
+        let ticker = Ticker::new(Clock::new(|| 5), 9);
+        assert_eq!(ticker.now_ms(), 9);
     }
 }

@@ -6,6 +6,7 @@
 use super::Clerk;
 use super::live::Standing;
 use desk::Failure;
+use desk::attempt::{self, Operation};
 use desk::open::{self, Arrival};
 use desk::people::Caller;
 use desk::reach::{self, Found, Target};
@@ -27,6 +28,9 @@ use zeroize::Zeroizing;
 
 /// Those who wait, that are remembered; beyond these a wait is refused on record again.
 const WAITING_MAX: usize = 4096;
+
+/// How far the log's time may be from its witness's: what a verdict bears, too.
+const SKEW_MS_MAX: u64 = 2000;
 
 /// Who waits, and for what, by the log-in of their connection.
 #[derive(Default)]
@@ -143,6 +147,9 @@ impl Clerk {
     async fn try_open(&self, callers: &[Caller], wanted: &Wanted) -> Result<Opened, No> {
         let found = reach::resolve(&self.desk, callers, &target(wanted)).await?;
         self.check_recorder()?;
+        // Before the time is asked that the opening will state.
+        let time = self.publisher.time_basis(&found.environment).await;
+        self.check_clock(&found, callers).await?;
         let dek = Zeroizing::new(crate::fresh::bytes::<32>().map_err(|error| unavailable(&error.to_string()))?);
         let recorded_under = Dek::from_bytes(*dek);
         let arrival = Arrival {
@@ -152,7 +159,7 @@ impl Clerk {
             dek,
             dek_commitment: Digest(recorded_under.commitment()),
             key: wanted.session_key.clone(),
-            time: self.publisher.time_basis(&found.environment).await,
+            time,
         };
         let committed = open::open_session(&self.desk, &found.environment, &arrival).await?;
         let session = committed.session().id;
@@ -186,6 +193,32 @@ impl Clerk {
             State::LowDisk => Err(No::Refused(recorder("the recording's disk is almost full"))),
             State::Stopped(reason) => Err(No::Refused(recorder(&reason.to_string()))),
         }
+    }
+
+    /// An opening whose time its witness contradicts would never pass as evidence: nothing is opened, and that is on record.
+    async fn check_clock(&self, found: &Found, callers: &[Caller]) -> Result<(), No> {
+        let environment = &found.environment;
+        let witnessed = self.publisher.newest(environment);
+        let Some((time_s, since)) = witnessed.and_then(|head| Some((head.time_s?, head.since))) else {
+            return Ok(());
+        };
+        let Some(because) = clock_off(self.desk.now_ms(), time_s, since.elapsed()) else {
+            return Ok(());
+        };
+        tracing::error!(%environment, "no session opens: {because}");
+        let mut refused = Failure::refused("clock_off", because);
+        if let Some(caller) = callers.iter().find(|caller| caller.environment == *environment) {
+            let object = format!("{}.{environment}", found.wanted.resource);
+            let operation = Operation::Open;
+            refused = attempt::refuse(&self.desk, environment, caller.identity, operation, &object, refused).await;
+        }
+        Err(No::Refused(Refusal {
+            control: "CS-GATE",
+            next: "tell the operator of this gateway: its clock must be set right and the server started again; \
+                   entries from ahead of time are waited for"
+                .into(),
+            ..refusal(&refused)
+        }))
     }
 
     fn origin(&self, found: &Found, callers: &[Caller]) -> String {
@@ -300,6 +333,20 @@ fn unavailable(why: &str) -> No {
     })
 }
 
+/// What is wrong with a log's time, given what its witness said a while ago. Witnesses count whole seconds.
+fn clock_off(now_ms: u64, time_s: u64, ago: Duration) -> Option<String> {
+    let ago_ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+    let earliest = time_s.saturating_mul(1000).saturating_add(ago_ms);
+    let behind = earliest.saturating_sub(now_ms);
+    let ahead = now_ms.saturating_sub(earliest.saturating_add(1000));
+    let (off, side) = if behind > 0 {
+        (behind, "behind")
+    } else {
+        (ahead, "ahead of")
+    };
+    (off > SKEW_MS_MAX).then(|| format!("the log's time is {} {side} its witness's", crate::clock::length(off)))
+}
+
 fn gate(why: &str) -> Refusal {
     Refusal {
         control: "CS-GATE",
@@ -324,5 +371,21 @@ fn recorder(why: &str) -> Refusal {
         code: "recorder_unavailable".into(),
         because: format!("the session cannot be recorded: {why}"),
         next: "tell the operator of this gateway".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_keeps_its_witnesss_time() {
+        let off = |now_ms| clock_off(now_ms, 100, Duration::from_millis(5000));
+        // The witness said it in the second after 100 s, five seconds ago.
+        for fits in [103_000, 105_000, 106_000, 108_000] {
+            assert_eq!(off(fits), None, "{fits}");
+        }
+        assert!(off(102_999).is_some_and(|said| said.contains("behind")));
+        assert!(off(3_706_000).is_some_and(|said| said.contains("1 h ahead of")));
     }
 }
