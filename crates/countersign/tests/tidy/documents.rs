@@ -1,4 +1,5 @@
 //! Documents name what exists: paths in backticks, links, make targets, and the tests in the columns headed `test`.
+//! A test is named alone or as `file::name`, and is then in that file. A row without one says `none yet`.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +11,9 @@ const ROOTS: &[&str] = &[
 ];
 /// Made by running something, hence not in a fresh tree.
 const MADE: &[&str] = &["bench/results.json", "demo/.run"];
+
+/// What a row without a test says in its place.
+const UNTESTED: &str = "none yet";
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     let tests = tests(tree);
@@ -29,11 +33,13 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
             made.filter(|name| !targets.contains(*name))
                 .for_each(|name| say(format!("no target `{name}`")));
         }
-        for (line, name) in test_cells(&document.text)
-            .into_iter()
-            .filter(|(_, name)| !tests.contains(name))
-        {
-            found.push(Finding::new(&document.path, line, format!("no test `{name}`")));
+        for (line, cell) in test_cells(&document.text) {
+            let mut say = |what: String| found.push(Finding::new(&document.path, line, what));
+            let missing = quoted(cell).filter(|name| names_no_test(name, &tests));
+            missing.for_each(|name| say(format!("no test `{name}`")));
+            if quoted(cell).next().is_none() && cell != UNTESTED {
+                say(format!("neither a test nor `{UNTESTED}`"));
+            }
         }
     }
     found
@@ -72,8 +78,8 @@ fn joined(document: &str, target: &str) -> String {
     parts.join("/")
 }
 
-/// Names in backticks in the columns of a table whose head is `test` or `tests`.
-fn test_cells(text: &str) -> Vec<(usize, String)> {
+/// The cells in the columns of a table whose head is `test` or `tests`.
+fn test_cells(text: &str) -> Vec<(usize, &str)> {
     let mut columns: Vec<usize> = Vec::new();
     let mut found = Vec::new();
     let mut inside = false;
@@ -88,24 +94,26 @@ fn test_cells(text: &str) -> Vec<(usize, String)> {
                 .enumerate()
                 .filter(|(_, cell)| ["test", "tests"].contains(&cell.to_lowercase().as_str()));
             columns = heads.map(|(column, _)| column).collect();
-        } else {
-            let named = columns
-                .iter()
-                .filter_map(|column| cells.get(*column))
-                .flat_map(|cell| quoted(cell));
-            found.extend(
-                named
-                    .filter(|name| !name.contains('/'))
-                    .map(|name| (at + 1, name.to_owned())),
-            );
+        } else if !cells.iter().all(|cell| cell.trim_matches(['-', ':']).is_empty()) {
+            let named = columns.iter().filter_map(|column| cells.get(*column));
+            found.extend(named.map(|cell| (at + 1, *cell)));
         }
     }
     found
 }
 
-/// The names of all test functions.
-fn tests(tree: &Tree) -> BTreeSet<String> {
-    tree.rust().flat_map(test_names).collect()
+/// Whether `name`, or `file::name`, stands for none of these tests. Other paths are checked as paths.
+fn names_no_test(name: &str, tests: &BTreeSet<(String, String)>) -> bool {
+    match name.rsplit_once("::") {
+        Some((file, name)) => !tests.contains(&(name.to_owned(), file.to_owned())),
+        None => !name.contains('/') && !tests.iter().any(|(known, _)| known == name),
+    }
+}
+
+/// The names of all test functions, each with its file.
+fn tests(tree: &Tree) -> BTreeSet<(String, String)> {
+    let of = |source| test_names(source).into_iter().map(|name| (name, source.path.clone()));
+    tree.rust().flat_map(of).collect()
 }
 
 fn test_names(source: &Source) -> Vec<String> {
@@ -136,7 +144,8 @@ fn targets(tree: &Tree) -> BTreeSet<&str> {
 #[test]
 fn a_document_that_names_what_is_not_there_is_found() {
     let text = "see `crates/a/src/lib.rs`, `crates/gone/`, [this](../README.md), [that](gone.md), `make demo`, `make gone`\n\n\
-                | invariant | where held | Test |\n|---|---|---|\n| x | `not_a_test` | `holds`, `is_gone` |\n";
+                | invariant | where held | Test |\n|---|---|---|\n| x | `not_a_test` | `holds`, `is_gone` |\n\
+                | y | | |\n| z | | none yet |\n| v | | `crates/a/src/lib.rs::holds`, `crates/b.rs::holds` |\n";
     let files = [
         ("docs/A.md", text),
         ("README.md", "x"),
@@ -153,6 +162,8 @@ fn a_document_that_names_what_is_not_there_is_found() {
             "docs/A.md:1: no file `docs/gone.md`",
             "docs/A.md:1: no target `gone`",
             "docs/A.md:5: no test `is_gone`",
+            "docs/A.md:6: neither a test nor `none yet`",
+            "docs/A.md:8: no test `crates/b.rs::holds`",
         ]
     );
 }

@@ -70,7 +70,14 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// Features that make doubles of the real thing: for development dependencies only.
-const DOUBLES: &[&str] = &["testing", "faults", "doubles", "fault-injection", "test-support"];
+const DOUBLES: &[&str] = &[
+    "testing",
+    "faults",
+    "doubles",
+    "fixtures",
+    "fault-injection",
+    "test-support",
+];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -100,6 +107,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
             found.extend(
                 wrong(member, &edges)
                     .into_iter()
+                    .chain(passed_on(&source.text))
                     .map(|what| Finding::new(path, 0, what)),
             );
         }
@@ -132,6 +140,24 @@ fn wrong(member: &str, edges: &[Edge]) -> Vec<String> {
         {
             found.push(format!("feature `{feature}` of `{}` is for tests alone", edge.package));
         }
+    }
+    found
+}
+
+/// Features of a manifest that switch doubles on in the product: by default, in another crate, or under another name.
+fn passed_on(manifest: &str) -> Vec<String> {
+    let manifest: toml::Table = manifest.parse().expect("a manifest is TOML");
+    let features = manifest.get("features").and_then(toml::Value::as_table);
+    let is_double = |on: &str| DOUBLES.contains(&on.rsplit('/').next().unwrap_or_default());
+    let mut found = Vec::new();
+    for (name, switched_on) in features.into_iter().flatten() {
+        let switched_on = switched_on
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(toml::Value::as_str);
+        let hidden = switched_on.filter(|on| is_double(on) && !DOUBLES.contains(&name.as_str()));
+        found.extend(hidden.map(|on| format!("feature `{name}` switches on `{on}`, which is for tests alone")));
     }
     found
 }
@@ -229,6 +255,20 @@ fn doubles_in_the_product_and_unknown_crates_are_found() {
         [
             "crates/desk/Cargo.toml:0: feature `testing` of `countersign-store` is for tests alone",
             "crates/extra/Cargo.toml:0: crate `extra` has no row in the table of allowed edges",
+        ]
+    );
+}
+
+#[test]
+fn doubles_under_another_name_are_found() {
+    let desk =
+        "[features]\ndefault = [\"faults\"]\nfaults = []\nfixtures = [\"store/faults\"]\nfast = [\"store/fixtures\"]\n";
+    let found = super::planted(check, &[("Cargo.toml", ROOT), ("crates/desk/Cargo.toml", desk)]);
+    assert_eq!(
+        found,
+        [
+            "crates/desk/Cargo.toml:0: feature `default` switches on `faults`, which is for tests alone",
+            "crates/desk/Cargo.toml:0: feature `fast` switches on `store/fixtures`, which is for tests alone",
         ]
     );
 }

@@ -1,5 +1,5 @@
-//! Things that one module alone may do: reach a target (`dial`), and let bytes go to the other side (`forward`).
-//! What the types cannot say, because sockets are not ours, is said here.
+//! Things that one module alone may do: reach a target (`dial`), let bytes go to the other side (`forward`), and take a
+//! committed opening apart (`gate`, which alone makes `Cleared` of it). What the types cannot say, because sockets are not ours, is said here.
 
 use super::tree::{Chain, Finding, Source, Tree};
 
@@ -15,6 +15,9 @@ const CONNECTS: &[&str] = &[
     "client::connect_stream",
     "UdpSocket::bind",
 ];
+
+/// The one file that turns what was committed into what is cleared.
+const GATE: &str = "crates/publisher/src/gate.rs";
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     tree.rust()
@@ -43,8 +46,20 @@ fn misplaced(source: &Source) -> Vec<Finding> {
                 "`.release(` outside the gateway's forward module",
             ));
         }
+        if takes_an_opening(chain) && source.path != GATE {
+            found.push(Finding::new(
+                &source.path,
+                chain.line,
+                format!("`into_gated` outside `{GATE}`"),
+            ));
+        }
     }
     found
+}
+
+/// A call, or the function itself as a value; not its definition.
+fn takes_an_opening(chain: &Chain) -> bool {
+    chain.path.ends_with("into_gated") && (chain.method || chain.path.contains("::"))
 }
 
 fn connects(chain: &Chain) -> bool {
@@ -92,6 +107,27 @@ fn bytes_released_outside_forward_are_found() {
         [
             "crates/desk/src/forward.rs:1: `.release(` outside the gateway's forward module",
             "crates/gateway/src/ssh/relay.rs:1: `.release(` outside the gateway's forward module",
+        ]
+    );
+}
+
+#[test]
+fn an_opening_taken_outside_the_gate_is_found() {
+    let text = "fn f() { committed.into_gated() }\nfn g() { one.map(Committed::into_gated) }\n";
+    let found = super::planted(
+        check,
+        &[
+            (GATE, text),
+            ("crates/store/src/commit.rs", "impl C { pub fn into_gated(self) {} }\n"),
+            ("crates/gateway/src/ssh/ask.rs", text),
+            ("crates/gateway/tests/chain/by_hand.rs", text),
+        ],
+    );
+    assert_eq!(
+        found,
+        [
+            "crates/gateway/src/ssh/ask.rs:1: `into_gated` outside `crates/publisher/src/gate.rs`",
+            "crates/gateway/src/ssh/ask.rs:2: `into_gated` outside `crates/publisher/src/gate.rs`",
         ]
     );
 }
