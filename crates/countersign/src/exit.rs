@@ -10,7 +10,7 @@ use std::process::ExitCode;
 pub(crate) const CODES: &str = "Exit codes:
   0   done; everything that was checked holds
   1   refused, or a check failed
-  2   consistent in itself, but trust is not established (say whom you believe with --trust)
+  2   consistent in itself, but trust is not established: say whom you believe (--trust)
   3   written by a newer format; use a newer version of this program
   64  the command line or a configuration file is wrong
   69  a file, a server or a program that is needed is not there or does not answer";

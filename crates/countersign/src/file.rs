@@ -18,7 +18,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 
 /// Reads a file of at most `max` bytes; `-` is standard input.
 pub(crate) fn read_up_to(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
-    let failed = |error: io::Error| Failure::unavailable(format!("`{}` cannot be read: {error}", path.display()));
+    let failed = |error: io::Error| unreadable(path, &error);
     let source: Box<dyn Read> = if path.as_os_str() == "-" {
         Box::new(io::stdin())
     } else {
@@ -33,6 +33,16 @@ pub(crate) fn read_up_to(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
         )));
     }
     Ok(bytes)
+}
+
+/// Says that a file cannot be read, and why.
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let why = match error.kind() {
+        io::ErrorKind::IsADirectory => "it is a folder; name the file in it".to_owned(),
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::unavailable(format!("`{}` cannot be read: {why}", path.display()))
 }
 
 /// Reads a UTF-8 file.

@@ -34,7 +34,7 @@ pub(crate) fn play(script: &Script, pace: Pace, from_us: u64) -> Result<(), Fail
 fn pour(script: &Script, from_us: u64) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for cue in script.cues().iter().filter(|cue| cue.at_us >= from_us) {
-        out.write_all(cue.text.replace("\r\n", "\n").as_bytes())?;
+        out.write_all(script::text_only(&cue.text).as_bytes())?;
     }
     out.flush()
 }

@@ -5,14 +5,38 @@
 //! the server; a server that shows another request than it keeps is refused.
 
 use crate::clock;
+use crate::command::access::Caller;
 use crate::exit::Failure;
 use crate::words;
 use desk::approve::RequestView;
+use desk::request::Prepared;
+use evidence::render::inert;
 use model::body::Body;
 use model::bytes::{Digest, Octets};
 use model::entry::Entry;
 use model::id::IdentityId;
 use model::statement::{Approval, Denial, Request, Surface};
+
+/// What stands where a request names no ticket.
+const NO_TICKET: &str = "none";
+
+/// What the requester signs, in plain words: every field of it.
+pub(crate) fn asked(caller: &Caller, prepared: &Prepared, (reason, ticket): (&str, Option<&str>)) -> String {
+    let statement = &prepared.statement;
+    let mut text = format!(
+        "{} of {} asks, in `{}` (log {}):\n\n{}",
+        caller.handle,
+        caller.organisation,
+        prepared.environment,
+        prepared.origin,
+        words::scope(&statement.scope)
+    );
+    text.push_str(&words::line("reason", reason));
+    text.push_str(&words::line("ticket", ticket.unwrap_or(NO_TICKET)));
+    text.push_str(&words::line("request", statement.request));
+    text.push_str(&words::line("to be entered", statement.entry));
+    text
+}
 
 /// A request whose page agrees with its entry.
 pub(crate) struct Shown {
@@ -71,6 +95,11 @@ impl Shown {
     /// The request in plain words.
     pub(crate) fn words(&self) -> String {
         let view = &self.view;
+        let erased = "(erased; it cannot be shown any more)";
+        let ticket = match self.request.ticket {
+            Some(_) => self.ticket.as_deref().unwrap_or(erased),
+            None => NO_TICKET,
+        };
         let mut text = format!(
             "{} of {} asks, in `{}` (log {}):\n\n{}",
             view.requester,
@@ -79,25 +108,22 @@ impl Shown {
             view.origin,
             words::scope(&self.request.scope)
         );
-        let reason = self
-            .reason
-            .as_deref()
-            .unwrap_or("(erased; it cannot be shown any more)");
-        text.push_str(&format!("  {:<14} {reason}\n", "reason"));
-        if self.request.ticket.is_some() {
-            let ticket = self.ticket.as_deref().unwrap_or("(erased)");
-            text.push_str(&format!("  {:<14} {ticket}\n", "ticket"));
-        }
-        text.push_str(&format!("  {:<14} level {}\n", "evidence", view.level));
+        text.push_str(&words::line("reason", self.reason.as_deref().unwrap_or(erased)));
+        text.push_str(&words::line("ticket", ticket));
+        text.push_str(&words::line("evidence", format!("level {}", view.level)));
         for quorum in &view.rule {
-            text.push_str(&format!(
-                "  {:<14} {} of {}\n",
-                "approvals", quorum.count, quorum.organisation
-            ));
+            let wanted = format!("{} of {}", quorum.count, quorum.organisation);
+            text.push_str(&words::line("approvals", wanted));
         }
-        text.push_str(&format!("  {:<14} {}\n", "request", self.request.request));
-        text.push_str(&format!("  {:<14} {}\n", "entry", self.hash));
+        text.push_str(&words::line("request", self.request.request));
+        text.push_str(&words::line("its entry", self.hash));
         text
+    }
+
+    /// An approver as people call them.
+    pub(crate) fn approver(&self, who: IdentityId) -> String {
+        let handle = self.view.approvers.get(&who);
+        handle.map_or_else(|| who.to_string(), ToString::to_string)
     }
 
     /// Whether the text of the reason can still be read: nobody approves what they cannot read.
@@ -129,12 +155,8 @@ impl Shown {
     }
 }
 
-/// Somebody's words on an approver's terminal: one line, nothing that a terminal obeys.
+/// Somebody's words on an approver's terminal: lines of their own, nothing that a terminal obeys.
 fn safe(octets: &Octets) -> String {
-    let text = String::from_utf8_lossy(octets.as_bytes());
-    let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
-    text.chars()
-        .map(plain)
-        .collect::<String>()
-        .replace('\n', "\n                 ")
+    let lines = octets.as_bytes().split(|byte| *byte == b'\n').map(inert);
+    lines.collect::<Vec<_>>().join("\n                 ")
 }

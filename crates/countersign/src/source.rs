@@ -19,6 +19,19 @@ use store::{Clock, OpenError, Store, StoreConfig};
 /// Entries in one answer of the server.
 const PAGE: u64 = 256;
 
+/// Where a server's log is published unless told otherwise.
+pub(crate) const LOG_DEFAULT: &str = "http://127.0.0.1:7880";
+
+/// The newest head of a log, from where it is published to everybody.
+pub(crate) async fn published(log: &str, environment: &EnvironmentName) -> Result<Vec<u8>, Failure> {
+    let found = Api::open(log)?.bytes(&format!("/{environment}/checkpoint")).await;
+    found.map_err(|failure| match failure.is_absent() {
+        true => Failure::refused(format!("no log of `{environment}` is published at `{log}`"))
+            .next("is that the environment's name? the server prints the address at its start: --log"),
+        false => failure,
+    })
+}
+
 /// Which of the two.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SourceArgs {
@@ -30,7 +43,7 @@ pub(crate) struct SourceArgs {
         long,
         value_name = "URL",
         env = "COUNTERSIGN_LOG_SERVER",
-        default_value = "http://127.0.0.1:7880"
+        default_value = LOG_DEFAULT
     )]
     log: String,
     #[command(flatten)]

@@ -4,7 +4,7 @@
 use crate::clock;
 use model::statement::{Custody, Engagement, Gate, Genesis, Resource, Scope, Workflow};
 use serde::Serialize;
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
 /// Lines of `label  text`, under a heading.
 struct Page(String);
@@ -15,8 +15,7 @@ impl Page {
     }
 
     fn line(&mut self, label: &str, text: impl Display) {
-        // Writing to a string cannot fail.
-        writeln!(self.0, "  {label:<14} {text}").unwrap_or_default();
+        self.0.push_str(&line(label, text));
     }
 
     fn lines<T: Display>(&mut self, label: &str, texts: impl IntoIterator<Item = T>) {
@@ -41,6 +40,11 @@ pub(crate) fn list<T: Serialize>(words: &[T]) -> String {
         Err(_) => String::from("?"),
     });
     texts.collect::<Vec<_>>().join(", ")
+}
+
+/// One more line of such a page.
+pub(crate) fn line(label: &str, text: impl Display) -> String {
+    format!("  {label:<14} {text}\n")
 }
 
 /// The gate, as a sentence.
@@ -147,7 +151,11 @@ pub(crate) fn workflow(workflow: &Workflow, (owner, backup): (&str, &str)) -> St
 
 /// What is asked and granted.
 pub(crate) fn scope(scope: &Scope) -> String {
-    let mut page = Page::new(format!("{} ({})", scope.purpose, scope.workflow));
+    let version: String = scope.policy.to_string().chars().take(12).collect();
+    let mut page = Page::new(format!(
+        "{} (workflow {}, version {version})",
+        scope.purpose, scope.workflow
+    ));
     page.line("resources", list(&scope.resources));
     page.line("accounts", list(&scope.accounts));
     page.line("actions", list(&scope.actions));

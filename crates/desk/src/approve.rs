@@ -20,6 +20,7 @@ use model::name::{EnvironmentName, Handle, OrganisationName};
 use model::signature::Signed;
 use model::statement::{Approval, Denial, Quorum, Request, Role, Surface};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use store::{CommitError, Receipt};
 
 /// How often an approval is tried again when others decided meanwhile.
@@ -58,6 +59,8 @@ pub struct RequestView {
     pub status: RequestStatus,
     /// Approvals so far.
     pub approvals: Vec<ApprovalState>,
+    /// Who the approvers are, as people call them.
+    pub approvers: BTreeMap<IdentityId, Handle>,
     /// The approvals that the workflow asks for.
     pub rule: Vec<Quorum>,
     /// The first of them that is missing.
@@ -94,6 +97,7 @@ pub async fn view(desk: &Desk, callers: &[Caller], request: RequestId) -> Result
         openings,
         status: facts.request.status,
         approvals: facts.request.approvals,
+        approvers: facts.approvers,
         rule: facts.rule,
         missing: facts.missing,
         level: facts.level,
@@ -104,6 +108,7 @@ pub async fn view(desk: &Desk, callers: &[Caller], request: RequestId) -> Result
 struct RequestFacts {
     request: RequestState,
     requester: Identity,
+    approvers: BTreeMap<IdentityId, Handle>,
     rule: Vec<Quorum>,
     missing: Option<Quorum>,
     level: u8,
@@ -122,11 +127,20 @@ fn facts(state: &Snapshot, id: RequestId) -> Result<Option<RequestFacts>, Refuse
         requester: state
             .identity(&EntityKey::identity(request.statement.requester))?
             .clone(),
+        approvers: approvers(state, &request)?,
         missing: missing_approval(state, &workflow.approvals, &request)?,
         rule: workflow.approvals.clone(),
         level: workflow.level,
         request,
     }))
+}
+
+fn approvers(state: &Snapshot, request: &RequestState) -> Result<BTreeMap<IdentityId, Handle>, Refused> {
+    let handle = |approval: &ApprovalState| {
+        let identity = state.identity(&EntityKey::identity(approval.approver))?;
+        Ok((approval.approver, identity.enrolment.handle.clone()))
+    };
+    request.approvals.iter().map(handle).collect()
 }
 
 async fn find<'a>(desk: &Desk, callers: &'a [Caller], id: RequestId) -> Result<(&'a Caller, RequestFacts), Failure> {

@@ -249,7 +249,7 @@ fn scope(now_ms: u64, workflow: &WorkflowState, wish: &Wish, resources: Vec<Reso
             let longest = statement.window_ms_max;
             return Err(Failure::field(
                 "length_ms",
-                format!("is longer than the workflow's longest window, {longest}"),
+                format!("is longer than the workflow's longest window, {} min", longest / 60_000),
             ));
         }
         Some(length) => length,

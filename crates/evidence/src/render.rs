@@ -92,7 +92,13 @@ pub fn report(report: &Report) -> String {
             vec![claim.outcome.to_string(), inert(claim.subject.as_bytes()), detail]
         })
         .collect();
-    format!("{}\nresult: {}\n", table(&rows, ""), inert(report.result().as_bytes()))
+    let next = report.next().map(|next| format!("next: {next}\n"));
+    format!(
+        "{}\nresult: {}\n{}",
+        table(&rows, ""),
+        inert(report.result().as_bytes()),
+        next.unwrap_or_default()
+    )
 }
 
 /// A session's verdict.

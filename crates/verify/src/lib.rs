@@ -26,18 +26,18 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// What to verify, and against what.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Question {
-    /// The evidence pack.
+    /// The evidence pack
     pub pack: PathBuf,
-    /// Your trust file: logs, witnesses and owners that you believe.
+    /// Your trust file: logs, witnesses and owners that you believe
     #[arg(long, value_name = "FILE")]
     pub trust: Option<PathBuf>,
-    /// The newest checkpoint of this log that you have seen before; shows whether the tail was cut.
+    /// The newest checkpoint of this log that you have seen before; shows whether the tail was cut
     #[arg(long, value_name = "FILE", requires = "trust")]
     pub seen: Option<PathBuf>,
-    /// Judge only this session; may be given more than once.
+    /// Judge only this session; may be given more than once
     #[arg(long, value_name = "ID")]
     pub session: Vec<SessionId>,
-    /// Print one JSON object.
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -46,7 +46,7 @@ pub struct Question {
 #[derive(Debug, thiserror::Error)]
 pub enum QuestionError {
     /// A file could not be read.
-    #[error("cannot read `{path}`: {error}")]
+    #[error("cannot read `{path}`: {}", unreadable(error))]
     Read {
         /// Which.
         path: PathBuf,
@@ -54,7 +54,9 @@ pub enum QuestionError {
         error: io::Error,
     },
     /// The trust file is not one.
-    #[error("`{path}`: {error}")]
+    #[error(
+        "`{path}` is not a trust file: {error}; its environment's owner has one, `countersign owner init` writes it"
+    )]
     Trust {
         /// Which.
         path: PathBuf,
@@ -62,10 +64,10 @@ pub enum QuestionError {
         error: TrustError,
     },
     /// The checkpoint is not one.
-    #[error("`{0}` is not a signed checkpoint")]
+    #[error("`{0}` is not a signed checkpoint; `countersign checkpoint` saves one")]
     Checkpoint(PathBuf),
     /// The pack is not about this session.
-    #[error("the pack is not about session `{0}`")]
+    #[error("the pack is not about session `{0}`; leave --session out to judge those that it is about")]
     Session(SessionId),
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
@@ -81,6 +83,14 @@ impl QuestionError {
             Self::Read { error, .. } if error.kind() != io::ErrorKind::NotFound => EXIT_IO,
             _ => EXIT_USAGE,
         }
+    }
+}
+
+fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => "it is a folder; name the file in it".into(),
+        io::ErrorKind::NotFound => "there is no such file".into(),
+        _ => error.to_string(),
     }
 }
 

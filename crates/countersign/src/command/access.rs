@@ -1,20 +1,31 @@
 //! Asking for access, and what may be reached: `ls`, `whoami`, `request`, `requests`.
 
 use crate::client::{Api, Entered};
-use crate::command::word;
+use crate::command::decide::caller_in;
+use crate::command::{verify, word};
 use crate::config::{Person, PersonArgs};
 use crate::exit::Failure;
-use crate::shown::Shown;
+use crate::paint::Paint;
+use crate::shown::{self, Shown};
 use crate::{ask, clock, words};
 use clap::Args;
 use desk::approve::RequestView;
 use desk::request::{Prepared, Wish};
+use evidence::render::table;
 use model::commitment::Openings;
 use model::name::{AccountName, EnvironmentName, Purpose, ResourceName, WorkflowName};
 use model::signature::{Namespace, Signature, signed_bytes};
 use model::statement::{ActionClass, Request, Role, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub(crate) const LS: &str = "Example:
+  countersign ls --key ~/.ssh/id_ed25519";
+pub(crate) const WHOAMI: &str = "Example:
+  countersign whoami --key ~/.ssh/id_ed25519";
+pub(crate) const REQUESTS: &str = "Examples:
+  countersign requests --key olga
+  countersign requests --key olga --json | jq -r '.[].state.statement.request'";
 
 /// A command that only shows.
 #[derive(Debug, Args)]
@@ -29,9 +40,11 @@ pub(crate) struct LookArgs {
 /// What somebody asks for.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  countersign request root@web1.acme --reason \"security patches of November\" --ticket CHG123
-  countersign request root@web1.acme root@web2.acme --for 4h --purpose \"security patches\" --reason \"…\"
-  countersign request deploy@web*.acme --action exec,sftp --reason \"…\"     # resolved to a list before you sign")]
+  countersign request root@web1.acme --reason \"November's patches\" --ticket CHG123
+  countersign request root@web1.acme root@web2.acme --for 4h --reason \"…\"
+  countersign request deploy@web*.acme --action exec,sftp --reason \"…\"
+
+A pattern such as `web*` is resolved to a list before you sign.")]
 pub(crate) struct RequestArgs {
     /// `ACCOUNT@RESOURCE.ENVIRONMENT`, several of them if you like
     #[arg(required = true, value_name = "TARGET")]
@@ -85,16 +98,15 @@ pub(crate) async fn whoami(args: LookArgs) -> Result<(), Failure> {
         return print_json(&found);
     }
     println!("key {}", key.public().fingerprint());
-    for caller in parse::<Vec<Caller>>(found)? {
-        println!(
-            "{}  {} of {}  may {}  {}",
-            caller.environment,
-            caller.handle,
-            caller.organisation,
-            words::list(&caller.roles),
-            caller.identity
-        );
-    }
+    let rows = parse::<Vec<Caller>>(found)?.into_iter().map(|caller| {
+        vec![
+            caller.environment.to_string(),
+            format!("{} of {}", caller.handle, caller.organisation),
+            format!("may {}", words::list(&caller.roles)),
+            caller.identity.to_string(),
+        ]
+    });
+    rows_or(&rows.collect::<Vec<_>>(), "", "this key is enrolled in no environment");
     Ok(())
 }
 
@@ -128,38 +140,46 @@ pub(crate) async fn ls(args: LookArgs) -> Result<(), Failure> {
         return print_json(&found);
     }
     for reach in parse::<Vec<Reach>>(found)? {
+        let environment = &reach.caller.environment;
         println!(
-            "{} ({} of {})",
-            reach.caller.environment, reach.caller.handle, reach.caller.organisation
+            "{environment} ({} of {})",
+            reach.caller.handle, reach.caller.organisation
         );
-        for grant in &reach.grants {
-            println!(
-                "  granted    {}  until {}  {}",
-                aims(&grant.scope, &reach.caller.environment),
-                clock::text(grant.scope.until_ms),
-                grant.grant
-            );
-        }
-        for waiting in &reach.requests {
-            println!(
-                "  waiting    {}  {}",
-                aims(&waiting.scope, &reach.caller.environment),
-                waiting.request
-            );
-        }
-        for place in &reach.places {
-            println!(
-                "  may ask    {}@{}  under {}",
-                words::list(&place.accounts),
-                place.full_name,
-                words::list(&place.workflows)
-            );
-        }
-        if reach.places.is_empty() {
-            println!("  nothing that you may ask for");
-        }
+        let granted = reach.grants.iter().map(|grant| {
+            let until = format!("until {}", clock::text(grant.scope.until_ms));
+            [
+                "granted".into(),
+                aims(&grant.scope, environment),
+                until,
+                grant.grant.clone(),
+            ]
+        });
+        let waiting = reach.requests.iter().map(|waiting| {
+            let aims = aims(&waiting.scope, environment);
+            [
+                "waiting".into(),
+                aims,
+                "for an approval".into(),
+                waiting.request.clone(),
+            ]
+        });
+        let places = reach.places.iter().map(|place| {
+            let aim = format!("{}@{}", words::list(&place.accounts), place.full_name);
+            let under = format!("under {}", words::list(&place.workflows));
+            ["may ask".into(), aim, under, String::new()]
+        });
+        let rows: Vec<Vec<String>> = granted.chain(waiting).chain(places).map(Vec::from).collect();
+        rows_or(&rows, "  ", "  nothing that you may ask for");
     }
     Ok(())
+}
+
+/// Aligned rows on standard output; where there are none, that is said on standard error.
+pub(crate) fn rows_or(rows: &[Vec<String>], indent: &str, none: &str) {
+    if rows.is_empty() {
+        eprintln!("{none}");
+    }
+    verify::show(&Paint::of_output().page(&table(rows, indent)));
 }
 
 /// `root@web1.acme, root@web2.acme`.
@@ -184,13 +204,12 @@ pub(crate) async fn request(args: RequestArgs) -> Result<(), Failure> {
     let wish = wish(&args)?;
     let (api, key) = Api::sign_in(&Person::read(&args.person)?).await?;
     let prepared: Prepared = api.post("/v1/requests/prepare", &wish).await?;
-    check_prepared(&wish, &prepared)?;
+    let caller = caller_in(&api, Some(&prepared.environment)).await?;
+    check_prepared(&wish, &caller, &prepared)?;
     eprint!(
-        "In `{}` you ask for:\n\n{}",
-        prepared.environment,
-        words::scope(&prepared.statement.scope)
+        "{}",
+        shown::asked(&caller, &prepared, (&args.reason, args.ticket.as_deref()))
     );
-    eprintln!("  {:<14} {}", "reason", args.reason);
     ask::confirm("Sign and send this request?", args.yes)?;
     let message = signed_bytes(&prepared.origin, &prepared.statement).map_err(Failure::refused)?;
     let signature = key.sign(Namespace::Request, &message)?;
@@ -209,7 +228,7 @@ pub(crate) async fn request(args: RequestArgs) -> Result<(), Failure> {
     }
     println!("{id}");
     eprintln!(
-        "entered as {}; next: an approver runs `countersign approve {id}`",
+        "on record as entry {}; next: an approver runs: countersign approve {id}",
         entered.index
     );
     Ok(())
@@ -258,8 +277,10 @@ fn selectors(resources: Vec<String>) -> Result<(Option<EnvironmentName>, Vec<Str
     Ok((environment, plain))
 }
 
-/// What is signed must be what was asked: no resource, account or hour beyond it, and the reason as it was typed.
-fn check_prepared(wish: &Wish, prepared: &Prepared) -> Result<(), Failure> {
+/// What is signed must be what was asked: by this person, for this log; no resource, account or hour beyond it, and
+/// reason and ticket as they were typed.
+fn check_prepared(wish: &Wish, caller: &Caller, prepared: &Prepared) -> Result<(), Failure> {
+    let own = prepared.statement.requester == caller.identity && prepared.origin == caller.origin;
     let scope = &prepared.statement.scope;
     let reason = prepared.openings.open("reason", prepared.statement.reason);
     let kept =
@@ -284,7 +305,7 @@ fn check_prepared(wish: &Wish, prepared: &Prepared) -> Result<(), Failure> {
             None => *typed == full || typed == name.as_str() || !typed.ends_with(&format!(".{}", prepared.environment)),
         })
     };
-    if kept && ticket && accounts && length && scope.resources.iter().all(asked) {
+    if own && kept && ticket && accounts && length && scope.resources.iter().all(asked) {
         Ok(())
     } else {
         Err(Failure::refused(
@@ -305,23 +326,26 @@ pub(crate) async fn requests(args: LookArgs) -> Result<(), Failure> {
     if args.json {
         return print_json(&found);
     }
-    for line in parse::<Vec<Line>>(found)? {
+    let now_ms = clock::now_ms();
+    let rows = parse::<Vec<Line>>(found)?.into_iter().map(|line| {
         let request = &line.state.statement;
-        println!(
-            "{}  {:<8}  {}  {}  {}",
-            request.request,
-            status(&line.state.status),
+        vec![
+            request.request.to_string(),
+            status(&line.state.status, request.scope.until_ms, now_ms).to_owned(),
             clock::text(line.state.made_ms),
             line.handle,
-            aims(&request.scope, &line.environment)
-        );
-    }
+            aims(&request.scope, &line.environment),
+        ]
+    });
+    rows_or(&rows.collect::<Vec<_>>(), "", "no requests that you may see");
     Ok(())
 }
 
-pub(crate) fn status(status: &model::entity::RequestStatus) -> &'static str {
+/// Where a request stands; one whose window has passed waits for nothing.
+pub(crate) fn status(status: &model::entity::RequestStatus, until_ms: u64, now_ms: u64) -> &'static str {
     use model::entity::RequestStatus;
     match status {
+        RequestStatus::Pending if until_ms <= now_ms => "lapsed",
         RequestStatus::Pending => "waiting",
         RequestStatus::Denied => "denied",
         RequestStatus::Granted(_) => "granted",
@@ -340,6 +364,21 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, F
 }
 
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    println!("{}", serde_json::to_string_pretty(value).map_err(Failure::refused)?);
+    let text = serde_json::to_string_pretty(value).map_err(Failure::refused)?;
+    println!("{}", inert_json(&text));
     Ok(())
+}
+
+/// JSON may hold characters that a terminal obeys, in strings only: there they can be written as escapes.
+fn inert_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => {
+                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => out.push(c),
+        }
+    }
+    out
 }

@@ -3,6 +3,7 @@
 use crate::agent::signed;
 use crate::client::{Api, Entered};
 use crate::command::access::{self, Caller};
+use crate::command::session;
 use crate::config::{Person, PersonArgs};
 use crate::exit::Failure;
 use crate::{ask, clock};
@@ -11,6 +12,13 @@ use desk::approve::Decided;
 use model::id::{GrantId, RequestId, SessionId};
 use model::name::EnvironmentName;
 use model::statement::{Kill, Revocation};
+
+pub(crate) const APPROVE: &str = "Example:
+  countersign approve req_01… --key olga
+
+Prints what is signed, asks, then signs exactly that. Without a terminal say --yes.";
+pub(crate) const DENY: &str = "Example:
+  countersign deny req_01… --key olga";
 
 /// Which request.
 #[derive(Debug, Args)]
@@ -29,6 +37,10 @@ pub(crate) struct DecideArgs {
 
 /// What is to end.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:
+  countersign revoke grt_01… --key olga
+
+Live sessions under the grant end within a second. `countersign ls` and `approve` print its id.")]
 pub(crate) struct RevokeArgs {
     /// The grant, as `grt_…`
     grant: GrantId,
@@ -44,6 +56,10 @@ pub(crate) struct RevokeArgs {
 
 /// What is to end.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:
+  countersign kill ses_01… --key olga
+
+Its grant stays: `countersign revoke` takes that back. `countersign sessions --live` lists what is live.")]
 pub(crate) struct KillArgs {
     /// The session, as `ses_…`
     session: SessionId,
@@ -77,7 +93,10 @@ pub(crate) async fn approve(args: DecideArgs) -> Result<(), Failure> {
     if args.json {
         return access::print_json(&decided);
     }
-    println!("approved {} as {} ({})", args.request, caller.handle, decided.index);
+    println!(
+        "approved {} as {} (entry {})",
+        args.request, caller.handle, decided.index
+    );
     match (&decided.grant, &decided.missing) {
         (Some(grant), _) => println!("granted {grant}; to take it back: countersign revoke {grant}"),
         (None, Some(missing)) => println!("still needed: {} of {}", missing.count, missing.organisation),
@@ -101,7 +120,7 @@ pub(crate) async fn deny(args: DecideArgs) -> Result<(), Failure> {
     if args.json {
         return access::print_json(&decided);
     }
-    println!("denied {} as {} ({})", args.request, caller.handle, decided.index);
+    println!("denied {} as {} (entry {})", args.request, caller.handle, decided.index);
     Ok(())
 }
 
@@ -123,13 +142,14 @@ pub(crate) async fn revoke(args: RevokeArgs) -> Result<(), Failure> {
     let entered: Entered = api
         .post("/v1/revocations", &signed(&[key], &caller.origin, statement)?)
         .await?;
-    println!("revoked {} ({})", args.grant, entered.index);
+    println!("revoked {} (entry {})", args.grant, entered.index);
     Ok(())
 }
 
 pub(crate) async fn kill(args: KillArgs) -> Result<(), Failure> {
     let (api, key) = Api::sign_in(&Person::read(&args.person)?).await?;
     let caller = caller_in(&api, args.environment.as_ref()).await?;
+    eprintln!("{}", session::line(&api, args.session).await?);
     ask::confirm(
         &format!("End {} in `{}` now?", args.session, caller.environment),
         args.yes,
@@ -142,12 +162,12 @@ pub(crate) async fn kill(args: KillArgs) -> Result<(), Failure> {
     let entered: Entered = api
         .post("/v1/kills", &signed(&[key], &caller.origin, statement)?)
         .await?;
-    println!("killed {} ({})", args.session, entered.index);
+    println!("killed {} (entry {})", args.session, entered.index);
     Ok(())
 }
 
 /// Who the person is in the environment; or in the only one.
-async fn caller_in(api: &Api, environment: Option<&EnvironmentName>) -> Result<Caller, Failure> {
+pub(crate) async fn caller_in(api: &Api, environment: Option<&EnvironmentName>) -> Result<Caller, Failure> {
     let callers: Vec<Caller> = api.get("/v1/whoami").await?;
     let mut fitting = callers
         .into_iter()

@@ -12,7 +12,8 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   countersign environment offer acme > offer.json
 
-Asking needs no sign-in: an offer is public, and only a genesis that the owner's roots signed founds an environment.")]
+Asking needs no sign-in: an offer is public, and only a genesis that the owner's roots signed founds an \
+environment.")]
     Offer {
         /// Name of the environment
         name: EnvironmentName,
@@ -26,7 +27,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     let offer = client::offer(&Person::read(&person)?.server, &name).await?;
     println!("{}", serde_json::to_string_pretty(&offer).map_err(Failure::refused)?);
     eprintln!(
-        "next: the owner runs countersign owner init --offer FILE; its witness: countersign witness add-log \"{}\"",
+        "next: the owner runs: countersign owner init --offer FILE …\n      its witness:    countersign witness add-log \"{}\"",
         offer.log_key
     );
     Ok(())

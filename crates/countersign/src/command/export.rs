@@ -1,11 +1,13 @@
 //! `countersign export`: a pack with everything that a stranger needs to check some sessions.
 
+use crate::command::verify;
 use crate::exit::Failure;
 use crate::file;
 use crate::gather::{Wanted, gather};
 use crate::progress::Bar;
 use crate::source::{Source, SourceArgs};
 use clap::Args;
+use evidence::render::counted;
 use model::id::SessionId;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -15,11 +17,12 @@ use zeroize::Zeroizing;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  countersign export ses_01… --out evidence.pack --key bob          # as somebody of the environment's owner
-  countersign export ses_01… ses_02… --out evidence.pack --data /var/lib/countersign    # from a stopped server
-  countersign export ses_01… --out evidence.pack --identity acme/recording-1.key        # discloses reasons and commands
+  countersign export ses_01… --out evidence.pack --key bob
+  countersign export ses_01… ses_02… --out evidence.pack --data /var/lib/countersign
+  countersign export ses_01… --out evidence.pack --identity acme/recording-1.key
 
-The pack holds the environment's whole log as it is at that moment: give it to people who may read it.
+--key asks a running server, --data reads the folder of a stopped one, --identity discloses reasons and commands. \
+The pack holds the environment's whole log as it is at that moment: give it to people who may read it. \
 Check it with `countersign verify evidence.pack --trust trust.txt`, or with countersign-verify.")]
 pub(crate) struct ExportArgs {
     /// Sessions of one environment
@@ -40,7 +43,9 @@ pub(crate) async fn run(args: ExportArgs) -> Result<(), Failure> {
     let source = Source::open(&args.source).await?;
     let unfinished = beside(&args.out);
     if args.out.exists() {
-        return Err(Failure::refused(format!("`{}` exists already", args.out.display())));
+        return Err(
+            Failure::refused(format!("`{}` exists already", args.out.display())).next("name another file: --out")
+        );
     }
     let out = create(&unfinished)?;
     let wanted = Wanted {
@@ -63,13 +68,17 @@ pub(crate) async fn run(args: ExportArgs) -> Result<(), Failure> {
     }
     let (environment, summary) = placed?;
     println!(
-        "{}: {} entries of `{environment}`, {} extents, {} bytes",
+        "{}: {} of `{environment}`, {} of recording, {}",
         args.out.display(),
-        summary.entries,
-        summary.extents,
-        summary.bytes
+        counted(summary.entries, "entry"),
+        counted(summary.extents, "extent"),
+        counted(summary.bytes, "byte")
     );
-    eprintln!("next: countersign verify {} --trust trust.txt", args.out.display());
+    let (out, beside) = (args.out.display(), args.identity.as_deref());
+    match verify::trust_at_hand(beside.or(Some(&args.out))) {
+        Some(trust) => eprintln!("next: countersign verify {out} --trust {}", trust.display()),
+        None => eprintln!("next: countersign verify {out} --trust FILE, {}", verify::WHO_HAS_IT),
+    }
     Ok(())
 }
 

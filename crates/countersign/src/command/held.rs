@@ -67,7 +67,7 @@ impl Held {
     pub(crate) async fn open(args: &HeldArgs, session: SessionId) -> Result<Self, Failure> {
         let place = match &args.pack {
             Some(path) => Place::Pack {
-                verified: Box::new(sound(path, args)?),
+                verified: Box::new(sound(path, &args.trust)?),
                 path: path.clone(),
             },
             None => {
@@ -86,7 +86,7 @@ impl Held {
                     .world()
                     .ok_or_else(|| Failure::refused("the pack cannot be read"))?;
                 let dossier = world.dossier(self.session).and_then(|dossier| dossier.opening.as_ref());
-                let at = dossier.ok_or_else(|| Failure::refused(format!("{} is not in this pack", self.session)))?;
+                let at = dossier.ok_or_else(|| Failure::refused(format!("`{}` is not in this pack", self.session)))?;
                 let origin = world.state().genesis().map_err(Failure::refused)?.origin.clone();
                 let opened = at.body().cloned();
                 (origin, at.placed.entry.time_ms, opened)
@@ -150,16 +150,29 @@ impl Held {
     }
 }
 
+/// The head of the log that a sound pack is of, as it was signed.
+pub(crate) fn checkpoint(path: &Path, trust: &TrustArgs) -> Result<Vec<u8>, Failure> {
+    sound(path, trust)?;
+    let found = Files::open(path)?.find(Name::Checkpoint)?;
+    found.ok_or_else(|| Failure::refused(format!("`{}` holds no checkpoint", path.display())))
+}
+
 /// A pack is read only if it agrees with itself; whether anybody vouches for it is said.
-fn sound(path: &Path, args: &HeldArgs) -> Result<Verified, Failure> {
-    let verified = verify::read_pack(path, args.trust.read()?.as_ref())?;
+fn sound(path: &Path, trust: &TrustArgs) -> Result<Verified, Failure> {
+    let verified = verify::read_pack(path, trust.read()?.as_ref())?;
     match &verified.report.status {
         Status::Trusted => Ok(verified),
         Status::TrustNotEstablished { .. } => {
-            eprintln!("{}: {}", path.display(), verified.report.status);
+            eprintln!("{}: {}", path.display(), verified.report.result());
             Ok(verified)
         }
-        Status::Tampered { .. } => Err(Failure::refused(&verified.report.status)),
+        Status::Tampered { .. } => {
+            let failure = Failure::refused(format!("`{}`: {}", path.display(), verified.report.result()));
+            Err(match verified.report.next() {
+                Some(next) => failure.next(next),
+                None => failure,
+            })
+        }
         Status::NewerFormat { .. } => Err(Failure::new(crate::exit::Exit::Newer, &verified.report.status)),
     }
 }

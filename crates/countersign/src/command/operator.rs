@@ -5,6 +5,7 @@ use crate::exit::Failure;
 use crate::trust::{EnvironmentCard, OperatorCard};
 use crate::{file, roots};
 use clap::{Args, Subcommand};
+use evidence::render::counted;
 use model::name::OrganisationName;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,8 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   countersign operator init --organisation \"Northwind MSP\" --dir northwind
 
-Give operator.public.json to the owner, who names it in `countersign owner init`. Keep the folder off the server.")]
+Give operator.public.json to the owner, who names it in `countersign owner init`. \
+Keep the folder off the server.")]
     Init(InitArgs),
     /// Enrol one of the operator's people in an environment
     #[command(after_help = "Example:
@@ -29,6 +31,8 @@ Give operator.public.json to the owner, who names it in `countersign owner init`
         args: EnrolArgs,
     },
     /// End one of the operator's identities in an environment
+    #[command(after_help = "Example:
+  countersign operator disable alice --environment acme/acme.public.json --dir northwind")]
     Disable {
         #[command(flatten)]
         environment: InEnvironment,
@@ -104,9 +108,9 @@ fn init(args: &InitArgs) -> Result<(), Failure> {
     };
     if usize::from(args.threshold) > keys.len() || args.threshold == 0 {
         return Err(Failure::usage(format!(
-            "a threshold of {} does not fit {} roots",
+            "a threshold of {} does not fit {}",
             args.threshold,
-            keys.len()
+            counted(keys.len(), "root")
         )));
     }
     let recipient = roots::make_recipient(&args.dir, 1, &format!("opens recordings for {}", args.organisation))?;

@@ -22,6 +22,8 @@ pub(crate) enum Command {
   countersign owner enrol bob --role own,approve --key \"ssh-ed25519 AAAA…\" --dir acme")]
     Enrol(EnrolArgs),
     /// End one of the owner's identities
+    #[command(after_help = "Example:
+  countersign owner disable olga --dir acme")]
     Disable(DisableArgs),
     /// Sign a resource that `countersign resource add` described
     #[command(after_help = "Example:

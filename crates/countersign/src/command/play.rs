@@ -7,6 +7,7 @@ use crate::player::{self, Pace, Script};
 use crate::progress::Bar;
 use crate::{clock, file};
 use clap::Args;
+use evidence::render::counted;
 use model::bytes::Digest;
 use model::id::SessionId;
 use recording::{CastOptions, Dek, ExportedExtent, Opener, Played, Resize, asciicast, play_extent};
@@ -16,11 +17,14 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   countersign play ses_01… --identity acme/recording-1.key --key bob
-  countersign play ses_01… --pack evidence.pack --identity acme/recording-1.key --speed 4 --idle-max 2s
-  countersign play ses_01… --pack evidence.pack --identity acme/recording-1.key --asciicast session.cast
+  countersign play ses_01… --pack evidence.pack --identity recording-1.key --speed 4
+  countersign play ses_01… --pack evidence.pack --identity recording-1.key \\
+      --asciicast session.cast
 
-Keys: space pauses, left and right jump ten seconds, + and - change the speed, q ends. What the target printed is
-filtered: it can draw, and do nothing else to your terminal. The key file is one of the owner's recording keys.")]
+Keys: space pauses, left and right jump ten seconds, + and - change the speed, q ends.
+
+What the target printed is filtered: it can draw, and do nothing else to your terminal; into a file or a pipe goes \
+the text alone. The key file is one of the owner's recording keys.")]
 pub(crate) struct PlayArgs {
     /// The session
     session: SessionId,
@@ -90,7 +94,10 @@ pub(crate) async fn run(args: PlayArgs) -> Result<(), Failure> {
             };
             player::play(&script, pace, args.seek.unwrap_or(0).saturating_mul(1000))?;
             if script.removed() > 0 {
-                eprintln!("{} escape sequences of the target were not shown", script.removed());
+                eprintln!(
+                    "not shown: {} of the target",
+                    counted(script.removed(), "escape sequence")
+                );
             }
             Ok(())
         }
@@ -127,6 +134,6 @@ fn cast(args: &PlayArgs, path: &std::path::Path, played: &[Played], opened_ms: u
     };
     let text = asciicast(played, &options).map_err(Failure::unavailable)?;
     file::create_private(path, text.as_bytes())?;
-    println!("{}: {} bytes", path.display(), text.len());
+    println!("{}: {}", path.display(), counted(text.len(), "byte"));
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::paint::Paint;
 use crate::progress::Bar;
 use crate::source;
 use clap::Args;
+use evidence::render::counted;
 use ledger::hash::{self, Hash};
 use ledger::tile::{self, TileKind};
 use ledger::{TilePath, Tree};
@@ -21,9 +22,9 @@ const PAGE: u32 = 512;
 #[command(after_help = "Example:
   countersign rebuild --data /var/lib/countersign
 
-The server must be stopped. Nothing of the log changes: only what is derived from it is made again, by the functions
-that commits use, and must come out as it was. Then every entry is hashed: the published tiles name the first entry that
-is not what was published, the last signed head tells whether all are there. Exit code 1 if anything differs.")]
+The server must be stopped. Nothing of the log changes: only what is derived from it is made again, by the functions \
+that commits use, and must come out as it was. Then every entry is hashed: the published tiles name the first entry \
+that is not what was published, the last signed head tells whether all are there. Exit code 1 if anything differs.")]
 pub(crate) struct RebuildArgs {
     /// The server's folder
     #[arg(long, value_name = "DIR", default_value = "countersign-data")]
@@ -47,7 +48,7 @@ async fn rebuild(store: &Store, data: &Path) -> Result<bool, Failure> {
     let mut sound = true;
     for environment in store.environments().await.map_err(Failure::unavailable)? {
         let rebuilt = store.rebuild(&environment).await.map_err(Failure::unavailable)?;
-        println!("{environment}: {} entries projected again", rebuilt.entries);
+        println!("{environment}: {} projected again", counted(rebuilt.entries, "entry"));
         for (index, refused) in &rebuilt.refused {
             sound = false;
             println!("  {} entry {index} cannot stand there: {refused}", paint.bad("FAILED"));
@@ -114,16 +115,20 @@ async fn published(
         bar.at("entries", tree.size(), size);
     }
     Ok(match (head, signed_root) {
-        (None, _) => Ok(format!("{size} entries, none signed yet")),
+        (None, _) => Ok(format!("{}, none signed yet", counted(size, "entry"))),
         (Some(head), Some(root)) if root == head.root => Ok(format!(
-            "{size} entries; the first {} have the root that was signed",
+            "{}; the first {} have the root that was signed",
+            counted(size, "entry"),
             head.size
         )),
         (Some(head), Some(_)) => Err(format!(
             "the first {} entries do not have the root that was signed",
             head.size
         )),
-        (Some(head), None) => Err(format!("a head of {} entries was signed, {size} are here", head.size)),
+        (Some(head), None) => Err(format!(
+            "a head of {} was signed, here: {size}",
+            counted(head.size, "entry")
+        )),
     })
 }
 

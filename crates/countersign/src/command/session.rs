@@ -4,8 +4,9 @@ use crate::client::Api;
 use crate::command::access::{self, parse, print_json, status};
 use crate::config::{Person, PersonArgs};
 use crate::exit::Failure;
-use crate::{clock, file};
+use crate::{clock, file, words};
 use clap::Args;
+use evidence::render::{counted, inert};
 use model::entity::{SessionState, SessionStatus};
 use model::id::{RequestId, SessionId};
 use model::name::EnvironmentName;
@@ -15,6 +16,9 @@ use std::path::{Path, PathBuf};
 
 /// Which sessions.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  countersign sessions --key bob
+  countersign sessions --live --key bob --json | jq -r '.[].state.session'")]
 pub(crate) struct SessionsArgs {
     /// Only those that are live
     #[arg(long)]
@@ -29,8 +33,8 @@ pub(crate) struct SessionsArgs {
 /// What to show.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  countersign show ses_01…                                   # a session and its entries
-  countersign show req_01… --approval-files DIR              # files for `ssh-keygen -Y verify`")]
+  countersign show ses_01…                        # a session and its entries
+  countersign show req_01… --approval-files DIR   # for `ssh-keygen -Y verify`")]
 pub(crate) struct ShowArgs {
     /// A session (`ses_…`) or a request (`req_…`)
     what: String,
@@ -58,36 +62,42 @@ pub(crate) async fn sessions(args: SessionsArgs) -> Result<(), Failure> {
         return print_json(&found);
     }
     let lines: Vec<Line> = parse(found)?;
-    for line in lines
+    let rows = lines
         .iter()
         .filter(|line| !args.live || line.state.status == SessionStatus::Open)
-    {
-        println!("{}", summary(line));
-    }
+        .map(summary);
+    let none = match args.live {
+        true => "no live sessions that you may see",
+        false => "no sessions that you may see",
+    };
+    access::rows_or(&rows.collect::<Vec<_>>(), "", none);
     Ok(())
 }
 
-fn summary(line: &Line) -> String {
+/// One session on one line.
+pub(crate) async fn line(api: &Api, session: SessionId) -> Result<String, Failure> {
+    let line: Line = api.get(&format!("/v1/sessions/{session}")).await?;
+    Ok(summary(&line).join("  "))
+}
+
+fn summary(line: &Line) -> Vec<String> {
     let state = &line.state;
     let length = state
         .ended_ms
-        .map_or_else(String::new, |end| clock::length(end.saturating_sub(state.opened_ms)));
-    format!(
-        "{}  {:<14} {}  {:<12} {}@{}.{}  {} actions{}  {length}",
-        state.session,
+        .map(|end| clock::length(end.saturating_sub(state.opened_ms)));
+    let gaps = match state.gaps {
+        0 => String::new(),
+        gaps => format!(", {}", counted(gaps, "gap")),
+    };
+    vec![
+        state.session.to_string(),
         standing(&state.status),
         clock::text(state.opened_ms),
-        line.handle,
-        state.account,
-        state.resource,
-        line.environment,
-        state.actions,
-        if state.gaps > 0 {
-            format!(", {} gaps", state.gaps)
-        } else {
-            String::new()
-        },
-    )
+        line.handle.clone(),
+        format!("{}@{}.{}", state.account, state.resource, line.environment),
+        format!("{}{gaps}", counted(state.actions, "action")),
+        length.unwrap_or_default(),
+    ]
 }
 
 fn standing(status: &SessionStatus) -> String {
@@ -128,18 +138,19 @@ async fn show_session(api: &Api, session: SessionId, json: bool) -> Result<(), F
             .collect();
         return print_json(&serde_json::json!({"session": line, "entries": entries}));
     }
-    println!("{}", summary(&parse(line)?));
-    for stored in &entries {
+    println!("{}", summary(&parse(line)?).join("  "));
+    let rows = entries.iter().map(|stored| {
         let entry: Value = serde_json::from_str(&stored.entry).unwrap_or_default();
         let time_ms = entry.get("time_ms").and_then(Value::as_u64).unwrap_or_default();
         let kind = entry.get("type").and_then(Value::as_str).unwrap_or_default();
-        println!(
-            "  {:>7}  {}  {kind:<16} {}",
-            stored.index,
+        vec![
+            stored.index.to_string(),
             clock::text(time_ms),
-            gist(entry.get("body"))
-        );
-    }
+            inert(kind.as_bytes()),
+            inert(gist(entry.get("body")).as_bytes()),
+        ]
+    });
+    access::rows_or(&rows.collect::<Vec<_>>(), "  ", "");
     Ok(())
 }
 
@@ -170,13 +181,13 @@ async fn show_request(api: &Api, request: RequestId, args: &ShowArgs) -> Result<
         return print_json(&view);
     }
     let shown = access::fetch(api, request).await?;
-    print!("{}", shown.words());
-    println!("  {:<14} {}", "stands", status(&shown.view.status));
+    let until_ms = shown.view.statement.scope.until_ms;
+    let stands = status(&shown.view.status, until_ms, clock::now_ms());
+    print!("{}{}", shown.words(), words::line("stands", stands));
     for approval in &shown.view.approvals {
-        println!(
-            "  {:<14} {} of {}, entry {}",
-            "approved by", approval.approver, approval.organisation, approval.index
-        );
+        let who = shown.approver(approval.approver);
+        let by = format!("{who} of {}, entry {}", approval.organisation, approval.index);
+        print!("{}", words::line("approved by", by));
     }
     match &args.approval_files {
         Some(folder) => approval_files(api, &shown, folder).await,
@@ -216,7 +227,7 @@ async fn approval_files(api: &Api, shown: &crate::shown::Shown, folder: &Path) -
             &name("signature.pem"),
             signature.to_pem().map_err(Failure::refused)?.as_bytes(),
         )?;
-        let who = handle_of(api, environment, approval.approver).await?;
+        let who = shown.approver(approval.approver);
         let line = format!(
             "{who}@{environment} namespaces=\"approve@countersign,deny@countersign,revoke@countersign\" {}\n",
             approval.key
@@ -230,26 +241,4 @@ async fn approval_files(api: &Api, shown: &crate::shown::Shown, folder: &Path) -
         );
     }
     Ok(())
-}
-
-/// The handle under which the owner's root enrolled an identity, read from the log.
-async fn handle_of(api: &Api, environment: &EnvironmentName, who: model::id::IdentityId) -> Result<String, Failure> {
-    use model::body::Body;
-    use model::entry::Placed;
-    let mut from = 0;
-    let mut found = None;
-    loop {
-        let page = api.entries(environment, (from, 256)).await?;
-        let Some(last) = page.last() else { break };
-        from = last.index + 1;
-        for stored in &page {
-            let placed = Placed::parse(stored.index, stored.entry.as_bytes()).map_err(Failure::refused)?;
-            if let Body::Enrolled(signed) = placed.entry.body
-                && signed.statement.identity == who
-            {
-                found = Some(signed.statement.handle.to_string());
-            }
-        }
-    }
-    found.ok_or_else(|| Failure::refused(format!("nobody enrolled {who}")))
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "Examples:
   countersign submit acme/acme.trust.jsonl
-  countersign submit acme/*.trust.jsonl northwind/*.trust.jsonl --server http://gw.example:7878
+  countersign submit acme/*.trust.jsonl --server http://gw.example:7878
 
 The genesis of an environment goes first, whatever the order of the files.";
 

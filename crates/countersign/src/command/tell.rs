@@ -24,23 +24,27 @@ use std::io::{BufReader, BufWriter, Seek, SeekFrom};
 use std::path::PathBuf;
 
 pub(crate) const EXPLAIN: &str = "Examples:
-  countersign explain ses_01… --trust acme/trust.txt --key bob             # from the running server
+  countersign explain ses_01… --trust acme/trust.txt --key bob
   countersign explain ses_01… --pack evidence.pack --trust trust.txt --json
 
-A verdict is computed from the evidence: every control says pass, fail, unknown, pending or not applicable, why, and by
-which entries. Without --trust it is judged by what the log says of itself, and says so.
+A verdict is computed from the evidence: every control says pass, fail, unknown, pending or not applicable, why, and \
+by which entries. Without --trust nothing can be judged, and every control says unknown.
+
 Exit code 0: nothing failed; 1: a control failed or the evidence is broken; 2: trust not established.";
 pub(crate) const TIMELINE: &str = "Example:
-  countersign timeline ses_01… --trust acme/trust.txt --key bob --identity acme/recording-1.key
+  countersign timeline ses_01… --trust acme/trust.txt --key bob \\
+      --identity acme/recording-1.key
 
-Each line has its entry's index, its hash and its place in the recording. With --identity reasons, tickets and commands
-are shown; each is checked against its commitment.";
+Each line has its entry's index, its hash and its place in the recording. \
+With --identity reasons, tickets and commands are shown; each is checked against its commitment.";
 pub(crate) const LINEAGE: &str = "Example:
   countersign lineage ses_01… --pack evidence.pack --trust trust.txt
 
 From the session to its grant, approvals, request, workflow and ticket, each link by hash.";
 pub(crate) const RECORD: &str = "Example:
-  countersign record ses_01… --pack evidence.pack --trust trust.txt > ses_01….json";
+  countersign record ses_01… --pack evidence.pack --trust trust.txt > ses_01….json
+
+One JSON object, with or without --json.";
 
 /// Which session, and where its evidence is.
 #[derive(Debug, Args)]
@@ -71,10 +75,16 @@ impl TellArgs {
             None => self.gathered(trust.as_ref()).await?,
         };
         if verified.world().is_none() {
-            show(&Paint::of_output().outcomes(&render::report(&verified.report)));
-            verify::ended(&verified.report.status)?;
+            show(&Paint::of_output().page(&render::report(&verified.report)));
+            self.ended(&verified)?;
         }
         Ok(verified)
+    }
+
+    /// The exit code of what was told.
+    fn ended(&self, verified: &Verified) -> Result<(), Failure> {
+        let beside = self.identity.as_deref().or(self.pack.as_deref());
+        verify::ended(&verified.report.status, &self.trust, beside)
     }
 
     /// Gathers a pack about the session into a file without a name, and verifies it.
@@ -99,6 +109,12 @@ impl TellArgs {
     }
 }
 
+/// How the evidence stands on which it was told.
+fn say_evidence(verified: &Verified) {
+    let result = format!("\nevidence: {}\n", render::inert(verified.report.result().as_bytes()));
+    show(&Paint::of_output().page(&result));
+}
+
 /// A file that is gone with its last handle.
 fn unnamed() -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -120,12 +136,12 @@ pub(crate) async fn explain(args: TellArgs) -> Result<(), Failure> {
     if args.json {
         print_json(&verdict)?;
     } else {
-        show(&Paint::of_output().outcomes(&render::verdict(&verdict)));
-        println!("\nevidence: {}", verified.report.status);
+        show(&Paint::of_output().page(&render::verdict(&verdict)));
+        say_evidence(&verified);
     }
     match (&verified.report.status, verdict.overall) {
         (Status::Trusted | Status::TrustNotEstablished { .. }, Outcome::Fail) => Err(Failure::silent(Exit::Refused)),
-        (status, _) => verify::ended(status),
+        _ => args.ended(&verified),
     }
 }
 
@@ -138,10 +154,10 @@ pub(crate) async fn timeline(args: TellArgs) -> Result<(), Failure> {
     if args.json {
         print_json(&timeline)?;
     } else {
-        show(&Paint::of_output().outcomes(&render::timeline(&timeline)));
-        println!("\nevidence: {}", verified.report.status);
+        show(&Paint::of_output().page(&render::timeline(&timeline)));
+        say_evidence(&verified);
     }
-    verify::ended(&verified.report.status)
+    args.ended(&verified)
 }
 
 pub(crate) async fn lineage(args: TellArgs) -> Result<(), Failure> {
@@ -153,11 +169,11 @@ pub(crate) async fn lineage(args: TellArgs) -> Result<(), Failure> {
     if args.json {
         print_json(&lineage)?;
     } else {
-        show(&Paint::of_output().outcomes(&render::lineage(&lineage)));
-        println!("\nevidence: {}", verified.report.status);
+        show(&Paint::of_output().page(&render::lineage(&lineage)));
+        say_evidence(&verified);
     }
     if lineage.is_whole() {
-        verify::ended(&verified.report.status)
+        args.ended(&verified)
     } else {
         Err(Failure::silent(Exit::Refused))
     }
@@ -170,7 +186,7 @@ pub(crate) async fn record(args: TellArgs) -> Result<(), Failure> {
         .ok_or_else(|| Failure::refused("the evidence cannot be read"))?;
     let record = Record::of(&reading, args.session).map_err(untold)?;
     show(&format!("{}\n", record.to_json().map_err(Failure::unavailable)?));
-    verify::ended(&verified.report.status)
+    args.ended(&verified)
 }
 
 fn untold(error: ExplainError) -> Failure {

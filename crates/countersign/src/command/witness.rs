@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) const HELP: &str = "Examples:
-  countersign witness --data witness                     # makes the folder if it is not there, then serves
-  countersign witness key --data witness                 # its public key, for `owner init --witness`
-  countersign witness add-log \"LOG-VKEY\" --data witness  # whom to cosign for; the running witness notices
+  countersign witness --data witness                       # makes the folder, then serves
+  countersign witness key --data witness                   # for `owner init --witness`
+  countersign witness add-log \"LOG-VKEY\" --data witness    # whom to cosign for
 
-Run it on a machine of the owner's. A witness that lost its folder is retired with its key: there is no way back.";
+A running witness notices a new log. Run it on a machine of the owner's. \
+A witness that lost its folder is retired with its key: there is no way back.";
 
 const PUBLIC: &str = "vkey";
 
@@ -50,6 +51,8 @@ struct FolderArg {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make the folder and the key, without serving
+    #[command(after_help = "Example:
+  countersign witness init --data witness --name witness.acme.example")]
     Init {
         #[command(flatten)]
         folder: FolderArg,
@@ -58,11 +61,17 @@ enum Command {
         name: KeyName,
     },
     /// Print the public key
+    #[command(after_help = "Example:
+  countersign owner init --witness \"$(countersign witness key --data witness)\" …")]
     Key {
         #[command(flatten)]
         folder: FolderArg,
     },
     /// Cosign for this log from now on
+    #[command(after_help = "Example:
+  countersign witness add-log \"acme.gw.example+b99d5a87+ATl2…\" --data witness
+
+The key stands in the operator's offer (`log_key`) and in acme.public.json.")]
     AddLog {
         /// The log's verifier key, from the environment's card or offer
         vkey: String,

@@ -1,5 +1,6 @@
 //! What is shown when: a recorded session's played as filtered text at their times. Pure.
 
+use evidence::render::counted;
 use recording::hostile::Filter;
 use recording::{Content, Exit, Gap, GapReason, Played, Resize, screen_at};
 use std::time::Duration;
@@ -121,6 +122,35 @@ fn plain(text: &str) -> String {
         .collect()
 }
 
+/// What a filtered text says without drawing: no escape sequences, one line end.
+pub(super) fn text_only(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\x1b' => skip_sequence(&mut rest),
+            c if c.is_control() && !matches!(c, '\n' | '\t' | '\r') => {}
+            c => out.push(c),
+        }
+    }
+    out.replace("\r\n", "\n")
+}
+
+/// The rest of a sequence, after its escape: `[` up to its final letter, `]` and its like up to their end, one else.
+fn skip_sequence(rest: &mut std::str::Chars<'_>) {
+    match rest.next() {
+        Some('[') => drop(rest.find(|c| ('\u{40}'..='\u{7e}').contains(c))),
+        Some(']' | 'P' | 'X' | '^' | '_') => {
+            let end = rest.find(|c| matches!(c, '\x07' | '\x1b'));
+            if end == Some('\x1b') {
+                rest.next();
+            }
+        }
+        Some('(' | ')' | '#' | '%') => drop(rest.next()),
+        _ => {}
+    }
+}
+
 fn ended(exit: &Exit) -> String {
     match exit {
         Exit::Status(status) => format!("ended with status {status}"),
@@ -132,7 +162,10 @@ fn ended(exit: &Exit) -> String {
 fn missing(gap: &Gap) -> String {
     match gap.frames {
         0 => format!("gap: {}; nothing is missing", reason(gap)),
-        frames => format!("gap: {}; {frames} frames from {} may be missing", reason(gap), gap.from),
+        frames => {
+            let missing = counted(frames, "frame");
+            format!("gap: {}; {missing} from {} may be missing", reason(gap), gap.from)
+        }
     }
 }
 
@@ -173,6 +206,13 @@ mod tests {
         assert!(text.contains("[channel 1: shell\u{fffd}[2J]"), "{text:?}");
         assert!(text.ends_with("ab") && !text.contains("ZXZ"), "{text:?}");
         assert_eq!((script.removed(), script.channels()), (1, vec![1, 2]));
+    }
+
+    #[test]
+    fn into_a_pipe_goes_text_only() {
+        let drawn = "\x1b[0m\r\n[channel 0: shell]\r\n\x1b[1;32mroot\x1b[0m\t\x1b(B$ ls\x07\x1b]0;title\x07\r\n";
+        assert_eq!(text_only(drawn), "\n[channel 0: shell]\nroot\t$ ls\n");
+        assert_eq!(text_only("a\x1b["), "a");
     }
 
     #[test]

@@ -185,7 +185,27 @@ impl Report {
             Status::TrustNotEstablished { because } => {
                 format!("self-consistent{reach}, trust not established: {because}")
             }
+            Status::Tampered {
+                at: Place::Byte(at),
+                what,
+            } if self.entries.is_none() => {
+                format!("damaged, or no evidence pack at all, at byte {at}: {what}")
+            }
             status => status.to_string(),
+        }
+    }
+
+    /// What the reader may do about an answer that is no yes.
+    #[must_use]
+    pub fn next(&self) -> Option<&'static str> {
+        match &self.status {
+            Status::Tampered { .. } if self.entries.is_none() => {
+                Some("was the file copied whole? ask whoever exported it for another copy, and keep this one")
+            }
+            Status::Tampered { .. } => {
+                Some("keep this file as it is; ask the other party for the same session, and compare")
+            }
+            _ => None,
         }
     }
 

@@ -5,6 +5,7 @@ use crate::exit::Failure;
 use crate::trust::{self, EnvironmentCard, Offer, OperatorCard, TrustBody};
 use crate::{ask, clock, file, roots, words};
 use clap::Args;
+use evidence::trust::Trust;
 use ledger::VerifierKey;
 use model::name::{EnvironmentName, OrganisationName};
 use model::statement::{Engagement, Gate, Genesis};
@@ -224,31 +225,14 @@ fn write(dir: &Path, keys: &[SigningKey], genesis: Genesis, engagement: Engageme
     file::create_public(&dir.join("trust.txt"), policy.as_bytes())
 }
 
-/// The reader's trust policy: C2SP `tlog-policy` lines, and the owner's roots.
+/// What a reader should believe, as a file.
 fn trust_policy(genesis: &Genesis) -> String {
-    let mut text = format!(
-        "# Whom to believe about environment `{}` of {}.\nlog {}\n",
-        genesis.environment, genesis.owner, genesis.log_key
-    );
-    let names: Vec<String> = (1..=genesis.witnesses.len())
-        .map(|at| format!("witness-{at}"))
-        .collect();
-    for (name, key) in names.iter().zip(&genesis.witnesses) {
-        text.push_str(&format!("witness {name} {key}\n"));
-    }
-    match genesis.gate {
-        Gate::Witnesses(count) => {
-            text.push_str(&format!(
-                "group witnesses {count} {}\nquorum witnesses\n",
-                names.join(" ")
-            ));
-        }
-        Gate::None => text.push_str("quorum none\n"),
-    }
-    for root in &genesis.owner_roots {
-        text.push_str(&format!("owner {} {root}\n", genesis.environment));
-    }
-    text
+    format!(
+        "# Whom to believe about environment `{}` of {}.\n{}",
+        genesis.environment,
+        genesis.owner,
+        Trust::file_of(genesis)
+    )
 }
 
 fn tell(args: &InitArgs) {
