@@ -19,7 +19,7 @@ use desk::{Desk, LogKeys, Terms};
 use gateway::ssh::ask::Desk as Questions;
 use gateway::ssh::relay::{Gateway, Settings};
 use heads::Heads;
-use journal::{Journal, JournalConfig, ReadError};
+use journal::{Journal, ReadError, State};
 use model::id::BootId;
 use model::signature::Key;
 use publisher::{Publisher, PublisherConfig};
@@ -41,8 +41,11 @@ pub(crate) const HELP: &str = "Examples:
   countersign serve --data /var/lib/countersign --ssh 0.0.0.0:2222 --public gw.example \\
       --witness http://witness.acme.example:7879
 
-An empty folder is enough: keys and database are made at the first start. Flags may also stand in DATA/server.toml
-(ssh, api, log, public, node, witness). COUNTERSIGN_LOG=debug shows more. SIGTERM ends sessions, then the server.";
+An empty folder is enough: keys and database are made at the first start. Flags may also stand in
+DATA/server.toml (ssh, api, log, public, node, witness). There, [journal] says how recordings use
+their disk: segment_mib (64), low_water_mib (1024; below it no session begins) and stop_water_mib
+(256; below it every session is stopped). COUNTERSIGN_LOG=debug shows more. SIGTERM ends sessions,
+then the server.";
 
 pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
     let server = Server::read(args)?;
@@ -65,8 +68,7 @@ async fn serve(server: Server) -> Result<(), Failure> {
     let files = descriptors::raise();
     let is_new = !server.data.join("store.db").exists();
     let store = open_store(&server).await?;
-    let (journal, recovery) =
-        Journal::open(JournalConfig::new(server.data.join("journal"))).map_err(Failure::unavailable)?;
+    let (journal, recovery) = Journal::open(server.journal.clone()).map_err(Failure::unavailable)?;
     let host_key = clerk::host_key(&server.data)?;
     let ssh = listen(server.ssh).await?;
     let log = listen(server.log).await?;
@@ -95,6 +97,7 @@ async fn serve(server: Server) -> Result<(), Failure> {
         desk,
         clerk,
     };
+    warn_of_space(&parts);
     tell(&parts, is_new, (&ssh, api.address(), &log))?;
     let (ending, ended) = watch::channel(false);
     let running = start(&parts, files, (ssh, api, log), &ended);
@@ -174,7 +177,6 @@ fn start(
     };
     let gateway = Gateway::new(settings, questions, ended.clone());
     running.spawn(Arc::clone(&parts.clerk).serve(asked));
-    running.spawn(Arc::clone(&parts.clerk).follow_journal());
     running.spawn(count_strangers(parts.desk.clone(), Arc::clone(&gateway)));
     running.spawn(gateway.serve(ssh));
     running.spawn(desk::watch::run(parts.desk.clone()));
@@ -240,6 +242,19 @@ async fn farewell(parts: Parts, mut running: tokio::task::JoinSet<()>, ending: w
     }
     parts.store.close().await;
     println!("stopped");
+}
+
+/// Whoever starts a server on a small disk is told now, not by the first session that is refused.
+fn warn_of_space(parts: &Parts) {
+    let health = parts.journal.health();
+    if health.state == State::LowDisk {
+        tracing::warn!(
+            free_mib = health.available_bytes >> 20,
+            low_water_mib = parts.server.journal.low_water_bytes >> 20,
+            "no session can begin: the recordings' disk has too little space; make room, or set `low_water_mib` of \
+             [journal] in server.toml"
+        );
+    }
 }
 
 fn tell(parts: &Parts, is_new: bool, (ssh, api, log): (&TcpListener, SocketAddr, &TcpListener)) -> Result<(), Failure> {

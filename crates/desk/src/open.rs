@@ -5,21 +5,22 @@
 //! whose key the environment's owner could not unwrap.
 
 use crate::attempt::{self, Operation};
-use crate::desk::{Desk, failure};
+use crate::desk::{Desk, failure, unavailable};
 use crate::failure::Failure;
 use crate::sealing;
 use model::apply::{Refused, Snapshot};
-use model::body::{CertificatePlan, TimeBasis};
+use model::body::{Body, CertificatePlan, Opened, TimeBasis};
 use model::bytes::Digest;
 use model::chain::{Opening as Terms, Permit, Session, Step};
 use model::commitment::{Opening, Openings};
 use model::entity::EntityKey;
-use model::id::SessionId;
+use model::id::{EntryId, SessionId};
 use model::judge::{JudgeError, OpenFacts, Refusal, Wanted, judge_open};
 use model::name::EnvironmentName;
 use model::signature::{Key, LogIn};
 use model::statement::{Genesis, Resource};
 use model::verdict::ControlId;
+use std::time::Duration;
 use store::{CommitError, Committed};
 use zeroize::Zeroizing;
 
@@ -29,6 +30,8 @@ const JUDGEMENTS_MAX: usize = 4;
 const CERTIFICATE_EARLY_S: u64 = 90;
 /// How long from now.
 const CERTIFICATE_LIFE_S: u64 = 120;
+/// How long to wait before a store that does not answer is asked again.
+const SETTLE_EVERY: Duration = Duration::from_millis(500);
 
 /// What the gateway brings to an opening.
 pub struct Arrival {
@@ -64,6 +67,33 @@ pub async fn open_session(
             let object = format!("{}+{}.{environment}+{}", wanted.account, wanted.resource, wanted.grant);
             Err(attempt::refuse(desk, environment, wanted.identity, Operation::Open, &object, answer).await)
         }
+    }
+}
+
+/// What became of an opening that was answered with [`Failure::Unknown`]; asks until the store answers. An opening that
+/// is stored after all is open, though its permit is gone: whoever asked for it has to end it on record.
+pub async fn settle(desk: &Desk, environment: &EnvironmentName, entry: EntryId) -> Option<(SessionId, Opened)> {
+    loop {
+        match try_settle(desk, environment, entry).await {
+            Ok(settled) => return settled,
+            Err(failure) => tracing::debug!(%environment, %entry, %failure, "an opening's outcome is still not known"),
+        }
+        tokio::time::sleep(SETTLE_EVERY).await;
+    }
+}
+
+async fn try_settle(
+    desk: &Desk,
+    environment: &EnvironmentName,
+    entry: EntryId,
+) -> Result<Option<(SessionId, Opened)>, Failure> {
+    let Some(receipt) = desk.store().settle(environment, entry).await.map_err(unavailable)? else {
+        return Ok(None);
+    };
+    let stored = desk.parsed(environment, receipt.index).await?;
+    match (stored.session, stored.body) {
+        (Some(link), Body::Opened(opened)) => Ok(Some((link.id, opened))),
+        _ => Ok(None),
     }
 }
 

@@ -293,18 +293,22 @@ pub async fn left_behind(desk: &Desk, environment: &EnvironmentName) -> Result<V
     desk.list(environment, Listing::ALL.in_status("open"), ours).await
 }
 
-/// Puts on record that a session was lost, with what the journal holds of it.
+/// Puts on record that a session was lost, with what the journal holds of it, after the gaps in that: all or nothing,
+/// so that a start that dies meanwhile enters nothing twice.
 ///
 /// # Errors
-/// When it could not be stored.
+/// When it could not be stored, or there are more than 15 gaps.
 pub async fn lose(
     desk: &Desk,
     environment: &EnvironmentName,
     session: SessionId,
+    gaps: Vec<Gap>,
     lost: Lost,
-) -> Result<Receipt, Failure> {
-    let draft = Draft::new(desk.entry_id()?, Body::Lost(lost)).in_session(session);
-    desk.record_one(environment, draft).await
+) -> Result<(), Failure> {
+    let bodies = gaps.into_iter().map(Body::Gap).chain([Body::Lost(lost)]);
+    let drafts = bodies.map(|body| Ok(Draft::new(desk.entry_id()?, body).in_session(session)));
+    let drafts: Vec<Draft> = drafts.collect::<Result<_, Failure>>()?;
+    desk.record(environment, drafts).await.map(drop)
 }
 
 /// Announces this start of the node in one environment's log.

@@ -7,6 +7,7 @@
 mod action;
 mod live;
 mod opening;
+mod recorder;
 mod word;
 
 pub(crate) use live::Sessions;
@@ -22,6 +23,7 @@ use model::name::{EnvironmentName, ResourceName};
 use model::signature::Key;
 use opening::Waiting;
 use publisher::Publisher;
+use recorder::Recorder;
 use ssh_key::PrivateKey;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,18 +43,21 @@ pub(crate) struct Clerk {
     /// The gateway's own host key.
     pub(crate) host_key: PrivateKey,
     pub(crate) sessions: Sessions,
+    recorder: Recorder,
     waiting: Waiting,
     identities: Mutex<HashMap<EnvironmentName, (crate::clock::Stopwatch, Arc<HostIdentity>)>>,
 }
 
 impl Clerk {
     pub(crate) fn new(desk: Arc<Desk>, publisher: Publisher, journal: Journal, host_key: PrivateKey) -> Self {
+        let sessions = Sessions::default();
         Self {
+            recorder: Recorder::start(Arc::clone(&desk), journal.clone(), sessions.clone()),
             desk,
             publisher,
             journal,
             host_key,
-            sessions: Sessions::default(),
+            sessions,
             waiting: Waiting::default(),
             identities: Mutex::default(),
         }

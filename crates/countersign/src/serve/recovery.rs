@@ -5,12 +5,12 @@ use crate::exit::Failure;
 use desk::Desk;
 use desk::session;
 use journal::{RecoveredSession, Recovery};
-use model::body::{Body, Lost, Recorded};
+use model::body::{Body, Gap, GapCause, Lost, Recorded};
 use model::bytes::Digest;
 use model::entity::SessionState;
 use model::entry::Entry;
 use model::name::EnvironmentName;
-use recording::chain_start;
+use recording::{Kind, chain_start};
 
 pub(super) async fn settle(desk: &Desk, recovery: &Recovery) -> Result<(), Failure> {
     for damage in &recovery.damage {
@@ -50,11 +50,33 @@ async fn lose(
             },
         },
     };
-    tracing::warn!(session = %state.session, %environment, frames = lost.recorded.frames, "a session was lost with its gateway");
-    session::lose(desk, environment, state.session, lost)
+    let gaps = gaps(state, held, &lost.recorded);
+    tracing::warn!(session = %state.session, %environment, gaps = gaps.len(), frames = lost.recorded.frames, "a session was lost with its gateway");
+    session::lose(desk, environment, state.session, gaps, lost)
         .await
-        .map(drop)
         .map_err(Failure::unavailable)
+}
+
+/// Frames that are not on disk any more though they were numbered or put on record, and those that were in doubt when
+/// the gateway died before it could say so.
+fn gaps(state: &SessionState, held: Option<&RecoveredSession>, recorded: &Recorded) -> Vec<Gap> {
+    let known = state.recorded.as_ref().map_or(0, |known| known.frames);
+    let unsaid = held.and_then(|held| {
+        let unsaid = held.totals.of(Kind::Gap).frames > state.gaps;
+        held.newest_gap.filter(|_| unsaid).map(|at| (known.min(at), Some(at)))
+    });
+    let missing = held.iter().flat_map(|held| &held.missing);
+    let missing = missing.map(|frames| (frames.start, Some(frames.end)));
+    let here = held.map_or(0, |held| held.next_index);
+    let cut = (here < recorded.frames).then_some((here, None));
+    let ranges = unsaid.into_iter().chain(missing).chain(cut);
+    let gap = |(first, next)| Gap {
+        session: state.session,
+        first,
+        next,
+        cause: GapCause::SyncFailed,
+    };
+    ranges.map(gap).collect()
 }
 
 /// What the journal holds; nothing where it holds no frame, or less than is on record already.

@@ -4,12 +4,12 @@ use crate::world::{HOUR_MS, Place, acme, desk_over, open_store, wish};
 use desk::session::{self, Doing};
 use desk::watch::{self, Orders, Reason};
 use desk::{Failure, certificate, open, read, stop, trust};
-use model::body::{ActionEnded, Body, EndCause, GapCause, Lost, ProgressLine};
+use model::body::{ActionEnded, Body, EndCause, Gap, GapCause, Lost, ProgressLine};
 use model::bytes::Digest;
 use model::chain::Session;
 use model::commitment::Openings;
 use model::entity::{EntityKey, SessionState, SessionStatus};
-use model::entry::BlobKind;
+use model::entry::{BlobKind, Entry};
 use model::fixture::{self, START_MS, World, identity, name, public, seed, signed};
 use model::id::{GrantId, SessionId};
 use model::statement::{ActionClass, Disablement, Kill, Revocation};
@@ -17,6 +17,7 @@ use ssh_key::certificate::CertType;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Committed;
+use store::faults::{Failure as Fault, Point};
 
 async fn opened(place: &Place) -> (GrantId, Committed<Session>) {
     let grant = place.granted().await;
@@ -246,7 +247,7 @@ async fn refused_actions_are_entered_in_their_session() {
         code(session::intend(&place.desk, &acme(), id, &exec(&controls)).await),
         "too_long"
     );
-    let wanted = |entry: model::entry::Entry| match entry.body {
+    let wanted = |entry: Entry| match entry.body {
         Body::ActionRefused(body) => Some((body.wanted, body.code)),
         _ => None,
     };
@@ -304,7 +305,7 @@ async fn a_node_that_died_leaves_sessions_that_the_next_start_loses() {
     let id = session.session().id;
     assert_eq!(session::left_behind(&place.desk, &acme()).await.unwrap(), []);
     place.desk.store().close().await;
-    let desk = desk_over(open_store(place.directory.path(), &place.clock, 2).await);
+    let desk = desk_over(open_store(place.directory.path(), &place.clock, &place.faults, 2).await);
     session::node_started(&desk, &acme()).await.unwrap();
     let left = session::left_behind(&desk, &acme()).await.unwrap();
     assert_eq!(left.iter().map(|state| state.session).collect::<Vec<_>>(), [id]);
@@ -315,8 +316,55 @@ async fn a_node_that_died_leaves_sessions_that_the_next_start_loses() {
         seen_ms: START_MS,
         recorded: World::recorded(5, 2),
     };
-    session::lose(&desk, &acme(), id, lost).await.unwrap();
+    let gap = |first, next| Gap {
+        session: id,
+        first,
+        next,
+        cause: GapCause::SyncFailed,
+    };
+    let gaps = vec![gap(1, Some(2)), gap(4, None)];
+    session::lose(&desk, &acme(), id, gaps, lost).await.unwrap();
+    let kinds: Vec<_> = place_log(&desk).await.iter().map(|entry| entry.body.kind()).collect();
+    assert!(
+        kinds.ends_with(&["session.gap", "session.gap", "session.lost"]),
+        "{kinds:?}"
+    );
     assert_eq!(session::left_behind(&desk, &acme()).await.unwrap(), []);
+}
+
+async fn place_log(desk: &desk::Desk) -> Vec<Entry> {
+    let stored = desk.store().entries(&acme(), 0..u64::MAX, 1000).await.unwrap();
+    stored.iter().map(|(_, bytes)| Entry::parse(bytes).unwrap()).collect()
+}
+
+/// R013: an opening whose commit went unanswered never takes effect; once the store answers, what is stored is known, and
+/// can be ended on record.
+#[tokio::test]
+async fn an_opening_of_unknown_outcome_is_settled() {
+    let place = Place::founded().await;
+    let grant = place.granted().await;
+    for stored in [true, false] {
+        let fault = if stored { Fault::DoneWithError } else { Fault::NotDone };
+        place.faults.arm(Point::Commit, fault);
+        place.faults.arm(Point::LookUp, Fault::NotDone);
+        let unknown = open::open_session(&place.desk, &acme(), &place.arrival(grant)).await;
+        let Err(Failure::Unknown(entry)) = unknown else {
+            panic!("{unknown:?}")
+        };
+        // It does not answer at first.
+        place.faults.arm(Point::Reconnect, Fault::NotDone);
+        let settled = open::settle(&place.desk, &acme(), entry).await;
+        assert!(place.faults.spent());
+        assert_eq!(settled.is_some(), stored);
+        if let Some((id, opened)) = settled {
+            assert_eq!(
+                (opened.grant, state(&place, id).await.status),
+                (grant, SessionStatus::Open)
+            );
+            let ended = World::ended(EndCause::LedgerStopped, World::recorded(0, 0));
+            session::end_session(&place.desk, &acme(), id, ended).await.unwrap();
+        }
+    }
 }
 
 async fn listening(place: &Place) -> (GrantId, SessionId, Orders) {

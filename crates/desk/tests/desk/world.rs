@@ -15,6 +15,7 @@ use model::signature::Signed;
 use model::statement::{Approval, Role};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use store::faults::Faults;
 use store::{Clock, Store, StoreConfig};
 use zeroize::Zeroizing;
 
@@ -26,6 +27,7 @@ pub(crate) struct Place {
     pub(crate) desk: Arc<Desk>,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) clock: Arc<AtomicU64>,
+    pub(crate) faults: Faults,
     /// The key file of the owner's first recipient.
     pub(crate) owner_identity: Zeroizing<String>,
     connections: AtomicU64,
@@ -35,10 +37,18 @@ pub(crate) fn acme() -> EnvironmentName {
     name("acme")
 }
 
-pub(crate) async fn open_store(directory: &std::path::Path, clock: &Arc<AtomicU64>, boot: u8) -> Store {
+pub(crate) async fn open_store(
+    directory: &std::path::Path,
+    clock: &Arc<AtomicU64>,
+    faults: &Faults,
+    boot: u8,
+) -> Store {
     let clock = clock.clone();
     let clock = Clock::new(move || clock.load(Ordering::SeqCst));
-    let config = StoreConfig::new(directory, name("gw1"), BootId::new(START_MS, [boot; 10]), clock);
+    let config = StoreConfig {
+        faults: faults.clone(),
+        ..StoreConfig::new(directory, name("gw1"), BootId::new(START_MS, [boot; 10]), clock)
+    };
     Store::open(config).await.unwrap()
 }
 
@@ -56,11 +66,13 @@ impl Place {
     pub(crate) async fn empty() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicU64::new(START_MS));
-        let desk = desk_over(open_store(directory.path(), &clock, 1).await);
+        let faults = Faults::default();
+        let desk = desk_over(open_store(directory.path(), &clock, &faults, 1).await);
         Self {
             desk,
             directory,
             clock,
+            faults,
             owner_identity: Zeroizing::new(String::new()),
             connections: AtomicU64::new(0),
         }

@@ -2,13 +2,12 @@
 //!
 //! One task per session follows the orders and the age of the cosigned head; it ends with the session.
 
-use super::Clerk;
+use super::{Clerk, recorder};
 use desk::watch::{self, Orders, Reason};
 use desk::{Desk, Failure};
 use gateway::ssh::ask::SessionEnd;
 use gateway::ssh::session::Order;
-use journal::HaltReason;
-use model::body::{EndCause, Ended, GapCause, ProgressLine, Recorded};
+use model::body::{EndCause, Ended, Recorded};
 use model::bytes::Digest;
 use model::chain::Action;
 use model::id::{ActionId, SessionId};
@@ -16,15 +15,13 @@ use model::name::EnvironmentName;
 use model::signature::Key;
 use model::statement::Gate;
 use publisher::{Freshness, Status};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 
 /// How often the age of the head is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How often progress is entered.
-pub(crate) const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 /// Orders that may wait for a session; each comes once.
 const ORDERS: usize = 8;
 
@@ -121,10 +118,16 @@ impl Sessions {
         }
     }
 
+    /// It is over: nothing is ordered of it any more. It counts until its end is on record.
     fn end(&self, session: SessionId) -> Option<(Arc<Standing>, Option<u64>)> {
-        let entry = self.lock().remove(&session)?;
+        let sessions = self.lock();
+        let entry = sessions.get(&session)?;
         entry.ended.notify_one();
-        Some((entry.standing, entry.due_ms))
+        Some((Arc::clone(&entry.standing), entry.due_ms))
+    }
+
+    fn forget(&self, session: SessionId) {
+        self.lock().remove(&session);
     }
 }
 
@@ -206,14 +209,17 @@ impl Follow {
 impl Clerk {
     /// Puts the end of a session on record.
     pub(super) async fn ended(&self, end: SessionEnd) {
+        self.recorder.caught_up().await;
         let Some((standing, ordered_ms)) = self.sessions.end(end.session) else {
             tracing::error!(session = %end.session, "a session ended that nobody opened");
             return;
         };
         let (id, environment) = (end.session, &standing.environment);
-        if let Some(gap) = end.recording.halt.map(gap_cause) {
-            let first = end.recording.next_index.saturating_sub(end.recording.lost_frames);
-            self.enter_gap(environment, id, first, gap).await;
+        if let Some(gap) = end.recording.doubt {
+            let (range, cause) = ((gap.from, None), recorder::cause(gap.reason));
+            if let Err(failure) = desk::session::gap(&self.desk, environment, id, range, cause).await {
+                tracing::error!(session = %id, %failure, "a gap could not be recorded");
+            }
         }
         let due_ms = match end.cause {
             EndCause::Expired => Some(standing.until_ms),
@@ -232,7 +238,7 @@ impl Clerk {
             bytes_in: end.bytes_in,
             bytes_out: end.bytes_out,
             bytes_journaled: end.bytes_journaled,
-            sync_gap_ms_max: millis(self.journal.health().slowest_sync),
+            sync_gap_ms_max: millis(end.recording.longest_unsynced),
             channels_opened: end.channels_opened,
             channels_closed: end.channels_closed,
             host_key: end.host_key.as_ref().and_then(|key| Key::new(key).ok()),
@@ -240,64 +246,10 @@ impl Clerk {
         if let Err(failure) = desk::session::end_session(&self.desk, environment, id, ended).await {
             tracing::error!(session = %id, %failure, "the end of a session could not be recorded");
         }
-    }
-
-    async fn enter_gap(&self, environment: &EnvironmentName, session: SessionId, first: u64, cause: GapCause) {
-        if let Err(failure) = desk::session::gap(&self.desk, environment, session, (first, None), cause).await {
-            tracing::error!(%session, %failure, "a gap could not be recorded");
-        }
-    }
-
-    /// Enters progress and gaps every two seconds, until it is dropped.
-    pub(crate) async fn follow_journal(self: Arc<Self>) {
-        let mut tick = tokio::time::interval(PROGRESS_EVERY);
-        loop {
-            tick.tick().await;
-            self.enter_progress().await;
-        }
-    }
-
-    async fn enter_progress(&self) {
-        let mut lines: BTreeMap<EnvironmentName, Vec<ProgressLine>> = BTreeMap::new();
-        for progress in self.journal.progress() {
-            let session = SessionId::from_bytes(progress.session);
-            let Some(standing) = self.sessions.find(session) else {
-                continue;
-            };
-            lines
-                .entry(standing.environment.clone())
-                .or_default()
-                .push(ProgressLine {
-                    session,
-                    recorded: Recorded {
-                        frames: progress.newest.last.saturating_add(1),
-                        extents: progress.newest.number.saturating_add(1),
-                        chain: Digest(progress.newest.chain),
-                    },
-                });
-        }
-        for (environment, lines) in lines {
-            if let Err(failure) = desk::session::progress(&self.desk, &environment, &lines).await {
-                tracing::warn!(%environment, %failure, "progress could not be entered");
-            }
-        }
+        self.sessions.forget(id);
     }
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Why frames are in doubt, as entries say it.
-pub(super) fn gap_cause(reason: HaltReason) -> GapCause {
-    match reason {
-        HaltReason::SyncFailed => GapCause::SyncFailed,
-        HaltReason::SlowSync => GapCause::SyncSlow,
-        HaltReason::NoSpace => GapCause::NoSpace,
-        HaltReason::ReadOnly
-        | HaltReason::WriteFailed
-        | HaltReason::ShortWrite
-        | HaltReason::Closed
-        | HaltReason::Ended => GapCause::WriteFailed,
-    }
 }

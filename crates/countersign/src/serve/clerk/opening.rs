@@ -5,11 +5,11 @@
 
 use super::Clerk;
 use super::live::Standing;
-use desk::Failure;
 use desk::attempt::{self, Operation};
 use desk::open::{self, Arrival};
 use desk::people::Caller;
 use desk::reach::{self, Found, Target};
+use desk::{Desk, Failure};
 use gateway::ssh::ask::{Opened, Opening, Refusal, Wanted};
 use gateway::ssh::wire::Hint;
 use journal::{SessionStart, State};
@@ -22,7 +22,7 @@ use model::signature::Key;
 use publisher::Cleared;
 use recording::{Dek, chain_start};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
@@ -161,26 +161,22 @@ impl Clerk {
             key: wanted.session_key.clone(),
             time,
         };
-        let committed = open::open_session(&self.desk, &found.environment, &arrival).await?;
-        let session = committed.session().id;
         let origin = self.origin(&found, callers);
-        let empty = Recorded {
-            frames: 0,
-            extents: 0,
-            chain: Digest(chain_start(&origin, &session.to_bytes(), &recorded_under.commitment())),
-        };
+        let committed = open::open_session(&self.desk, &found.environment, &arrival).await;
+        let committed = committed.inspect_err(|failure| self.settle(&found.environment, &origin, failure))?;
+        let session = committed.session().id;
+        let empty = nothing(&origin, session, arrival.dek_commitment);
         let cleared = match self.publisher.clear(committed, &found.wanted).await {
             Ok(cleared) => cleared,
             Err(why) => {
-                self.end_unopened(&found.environment, session, EndCause::LedgerStopped, empty)
-                    .await;
+                end_unopened(&self.desk, &found.environment, session, EndCause::LedgerStopped, empty).await;
                 return Err(No::Refused(gate(&why.to_string())));
             }
         };
         match self.begin(cleared, &wanted.session_key, &recorded_under, &origin).await {
             Ok(opened) => Ok(opened),
             Err((cause, refusal)) => {
-                self.end_unopened(&found.environment, session, cause, empty).await;
+                end_unopened(&self.desk, &found.environment, session, cause, empty).await;
                 Err(No::Refused(refusal))
             }
         }
@@ -266,30 +262,52 @@ impl Clerk {
         })
     }
 
-    /// An opening that leads nowhere is ended on record.
-    async fn end_unopened(
-        &self,
-        environment: &EnvironmentName,
-        session: SessionId,
-        cause: EndCause,
-        recorded: Recorded,
-    ) {
-        let ended = Ended {
-            cause,
-            due_ms: None,
-            late_ms: None,
-            recorded,
-            bytes_in: 0,
-            bytes_out: 0,
-            bytes_journaled: 0,
-            sync_gap_ms_max: 0,
-            channels_opened: 0,
-            channels_closed: 0,
-            host_key: None,
-        };
-        if let Err(failure) = desk::session::end_session(&self.desk, environment, session, ended).await {
-            tracing::error!(%session, %failure, "the end of a session could not be recorded");
-        }
+    /// An opening of unknown outcome leads nowhere. Where it is stored after all, it is ended on record as soon as that is
+    /// known.
+    fn settle(&self, environment: &EnvironmentName, origin: &str, failure: &Failure) {
+        let Failure::Unknown(entry) = *failure else { return };
+        let (desk, environment, origin) = (Arc::clone(&self.desk), environment.clone(), origin.to_owned());
+        tokio::spawn(async move {
+            if let Some((session, opened)) = open::settle(&desk, &environment, entry).await {
+                let empty = nothing(&origin, session, opened.dek);
+                end_unopened(&desk, &environment, session, EndCause::LedgerStopped, empty).await;
+            }
+        });
+    }
+}
+
+/// The recording of a session that never began.
+fn nothing(origin: &str, session: SessionId, dek: Digest) -> Recorded {
+    Recorded {
+        frames: 0,
+        extents: 0,
+        chain: Digest(chain_start(origin, &session.to_bytes(), &dek.0)),
+    }
+}
+
+/// An opening that leads nowhere is ended on record.
+async fn end_unopened(
+    desk: &Desk,
+    environment: &EnvironmentName,
+    session: SessionId,
+    cause: EndCause,
+    recorded: Recorded,
+) {
+    let ended = Ended {
+        cause,
+        due_ms: None,
+        late_ms: None,
+        recorded,
+        bytes_in: 0,
+        bytes_out: 0,
+        bytes_journaled: 0,
+        sync_gap_ms_max: 0,
+        channels_opened: 0,
+        channels_closed: 0,
+        host_key: None,
+    };
+    if let Err(failure) = desk::session::end_session(desk, environment, session, ended).await {
+        tracing::error!(%session, %failure, "the end of a session could not be recorded");
     }
 }
 
