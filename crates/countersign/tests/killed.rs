@@ -77,7 +77,7 @@ impl Client {
             .ssh("alice", "root+web1.acme", command)
             .stdin(input)
             .stdout(File::create(&screen).unwrap())
-            .stderr(Stdio::null())
+            .stderr(File::create(screen.with_extension("told")).unwrap())
             .spawn()
             .unwrap();
         Self { child, marker, screen }
@@ -119,6 +119,11 @@ impl Client {
     fn seen(&self) -> String {
         fs::read_to_string(&self.screen).unwrap()
     }
+
+    /// What it was told beside that: why there is no session.
+    fn told(&self) -> String {
+        fs::read_to_string(self.screen.with_extension("told")).unwrap()
+    }
 }
 
 fn killed_under_sessions(world: &mut World, round: u64) -> Vec<Client> {
@@ -129,7 +134,8 @@ fn killed_under_sessions(world: &mut World, round: u64) -> Vec<Client> {
             let passes = within(PATIENCE, || {
                 clients.iter().all(|client| client.seen().len() > 2000).then_some(())
             });
-            assert!(passes.is_some(), "nothing passes:\n{}", world.server.said());
+            let told: String = clients.iter().map(Client::told).collect();
+            assert!(passes.is_some(), "nothing passes:\n{told}{}", world.server.said());
             round * 53 % 400
         }
         // Sessions open.

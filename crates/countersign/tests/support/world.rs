@@ -171,7 +171,10 @@ impl World {
     pub(crate) fn client(&self, program: &str, key: &str) -> Command {
         let (host, port) = self.ssh.rsplit_once(':').expect("an address");
         let known = self.folder.join("known_hosts");
-        std::fs::write(&known, format!("[{host}]:{port} {}\n", self.host_key)).expect("a file");
+        // Another client may read it at this moment: it is replaced as a whole.
+        let new = self.folder.join("known_hosts.new");
+        std::fs::write(&new, format!("[{host}]:{port} {}\n", self.host_key)).expect("a file");
+        std::fs::rename(new, &known).expect("the file in its place");
         let mut client = Command::new(program);
         client.args(["-F", "none", "-i"]).arg(self.folder.join(key));
         for option in ["BatchMode=yes", "IdentitiesOnly=yes", "StrictHostKeyChecking=yes"] {
@@ -209,12 +212,31 @@ impl World {
         command
     }
 
+    /// [`World::server_command`], run by another program that becomes it.
+    pub(crate) fn server_under(&self, wrapper: &[&str]) -> Command {
+        let plain = self.server_command();
+        let mut wrapped = Command::new(wrapper.first().expect("a program"));
+        wrapped
+            .args(wrapper.iter().skip(1))
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .current_dir(self.path())
+            .stdin(Stdio::null());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => wrapped.env(name, value),
+                None => wrapped.env_remove(name),
+            };
+        }
+        wrapped
+    }
+
     /// Starts the server again, on the same folder.
     pub(crate) fn start_again(&mut self) {
         self.start_again_under(&mut self.server_command());
     }
 
-    /// Starts the server again by this command, which is or becomes [`World::server_command`].
+    /// Starts the server again by this command, which is [`World::server_command`] or becomes it.
     pub(crate) fn start_again_under(&mut self, command: &mut Command) {
         self.server = Running::nothing();
         self.server = Running::start(command);
