@@ -94,6 +94,8 @@ impl Clerk {
             Ask::Refused(refused, answer) => {
                 self.refused(refused).await;
                 answer.give(());
+            Ask::Wrong(probe, answer) => answer.give(self.wrong_certificate(&probe).await),
+            Ask::Now(answer) => answer.give(self.desk.now_ms()),
             }
             Ask::Ended(end, answer) => {
                 self.ended(*end).await;

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::session::Order;
 use super::wire::{Hint, Reachable};
+use super::session::check::Wrong;
 
 /// Questions that may wait at once.
 pub const QUEUE: usize = 256;
@@ -53,6 +54,10 @@ pub enum Ask {
     /// It is over.
     ActionEnded(ActionEnd, Answer<()>),
     /// It was refused by the gateway itself; committed before it is answered.
+    /// Sign a certificate that the target must refuse, for an action that tries it.
+    Wrong(Probe, Answer<Result<Certificate, String>>),
+    /// What time is it, in Unix milliseconds, by the clock of the log?
+    Now(Answer<u64>),
     Refused(Refused, Answer<()>),
     /// A session is over.
     Ended(Box<SessionEnd>, Answer<()>),
@@ -166,6 +171,19 @@ pub struct Intent {
 pub struct ActionEnd {
     /// The action.
     pub action: ActionId,
+/// A log-in that a target must refuse.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// Its session.
+    pub session: SessionId,
+    /// The action that it is.
+    pub action: ActionId,
+    /// The session's own key.
+    pub key: PublicKey,
+    /// What is to be wrong in the certificate.
+    pub wrong: Wrong,
+}
+
     /// How its program ended.
     pub exit: Exit,
     /// Bytes to the target.

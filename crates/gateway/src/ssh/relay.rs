@@ -5,9 +5,11 @@
 //! - `connection`: one log-in, at the gateway or behind `-J`; `line`: its socket, which can be cut
 //! - `live`: one session's task; `passage`: where its bytes are recorded, held or stopped
 //! - `channel`, `local`: one channel, with a target and without; `words`: the gateway's own
+//! - `check`: whether a target refuses what it must refuse, on a channel that asks for it
 //! - `dial`: the only module that reaches a target; `forward`: the only one that writes to either side
 
 mod channel;
+mod check;
 mod connection;
 mod dial;
 mod forward;

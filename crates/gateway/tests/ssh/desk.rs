@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gateway::ssh::ask::{
-    ActionEnd, Ask, HostIdentity, Intent, Opened, Opening, Person, Refusal, Refused, Said, SessionEnd, Wanted,
+    ActionEnd, Ask, HostIdentity, Intent, Opened, Opening, Person, Probe, Refusal, Refused, Said, SessionEnd, Wanted,
 };
 use gateway::ssh::session::Order;
 use gateway::ssh::wire::Reachable;
+use gateway::ssh::session::check::Wrong;
 use journal::{Journal, SessionStart};
 use model::bytes::Digest;
 use model::chain::Session;
@@ -35,6 +36,8 @@ pub(crate) struct Rules {
     pub(crate) host_keys: Vec<PublicKey>,
     pub(crate) target_port: u16,
 }
+    /// From where certificates may be used; none: from anywhere.
+    pub(crate) sources: Vec<String>,
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grant {
@@ -119,6 +122,8 @@ impl State {
             Ask::Open(wanted, answer) => answer.give(self.open(&wanted)),
             Ask::Intend(intent, answer) => answer.give(self.intend(intent)),
             Ask::ActionEnded(end, answer) => {
+            Ask::Wrong(probe, answer) => answer.give(Ok(self.sign_wrong(&probe))),
+            Ask::Now(answer) => answer.give(since_1970().as_millis().try_into().unwrap()),
                 self.told().action_ends.push(end);
                 answer.give(());
             }
@@ -222,12 +227,42 @@ impl State {
         builder.key_id(session.to_string()).unwrap();
         builder.valid_principal("cs:acme:web1:root").unwrap();
         for extension in ["permit-pty", "permit-port-forwarding"] {
+        let sources = self.rules().sources.join(",");
+        if !sources.is_empty() {
+            builder.critical_option("source-address", sources).unwrap();
+        }
             builder.extension(extension, "").unwrap();
         }
         builder.sign(&self.user_ca).unwrap()
     }
 
     fn intend(&self, intent: Intent) -> Result<ActionId, Refusal> {
+    /// As the desk does it: for an action that was intended and has not ended.
+    fn sign_wrong(&self, probe: &Probe) -> Certificate {
+        let told = self.told();
+        let intended = told.intents.len() > told.action_ends.len();
+        assert!(intended && !told.action_ends.iter().any(|end| end.action == probe.action));
+        drop(told);
+        let now = since_1970().as_secs();
+        let (from, to) = match probe.wrong {
+            Wrong::Expired => (now - 3900, now - 3600),
+            _ => (now - 90, now + 120),
+        };
+        let mut builder = Builder::new(vec![9; 32], &probe.key, from, to).unwrap();
+        builder.cert_type(CertType::User).unwrap();
+        builder.key_id(format!("{} probe", probe.session)).unwrap();
+        let principal = match probe.wrong {
+            Wrong::OtherHost => "cs:acme:ANOTHER-HOST:root",
+            _ => "cs:acme:web1:root",
+        };
+        builder.valid_principal(principal).unwrap();
+        if probe.wrong == Wrong::OtherSource {
+            builder.critical_option("source-address", "192.0.2.1/32").unwrap();
+        }
+        builder.critical_option("force-command", "exit 1").unwrap();
+        builder.sign(&self.user_ca).unwrap()
+    }
+
         if !self.rules().actions.contains(&intent.class) {
             return Err(Refusal {
                 control: "CS-GRANT",

@@ -10,6 +10,7 @@
 )]
 
 mod bulk;
+mod check;
 mod clients;
 mod desk;
 mod ends;

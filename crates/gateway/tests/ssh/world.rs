@@ -40,11 +40,11 @@ pub(crate) fn key(seed: u8) -> PrivateKey {
     PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn write(path: &Path, text: &str) {
+pub(crate) fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
@@ -94,6 +94,7 @@ impl World {
             ],
             host_keys: vec![host_key.public_key().clone()],
             target_port,
+            sources: vec![],
         };
         let mut config = JournalConfig::new(at.join("journal"));
         config.segment_bytes = 8 << 20;

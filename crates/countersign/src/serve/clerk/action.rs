@@ -4,12 +4,16 @@ use super::Clerk;
 use super::opening::refusal;
 use desk::Failure;
 use desk::attempt::{self, Operation};
+use desk::certificate::{self, Wrong};
 use desk::session::{self, Doing};
-use gateway::ssh::ask::{ActionEnd, Intent, Refusal, Refused};
+use gateway::ssh::ask::{ActionEnd, Intent, Probe, Refusal, Refused};
+use gateway::ssh::session::check;
 use model::body::ActionEnded;
 use model::id::ActionId;
 use recording::Exit;
+use model::signature::Key;
 
+use ssh_key::Certificate;
 impl Clerk {
     pub(super) async fn intend(&self, intent: Intent) -> Result<ActionId, Refusal> {
         let standing = self.sessions.find(intent.session).ok_or_else(gone)?;
@@ -28,6 +32,21 @@ impl Clerk {
     }
 
     pub(super) async fn action_ended(&self, end: ActionEnd) {
+    /// For a log-in that the target must refuse.
+    pub(super) async fn wrong_certificate(&self, probe: &Probe) -> Result<Certificate, String> {
+        let standing = self.sessions.find(probe.session).ok_or("the session is over")?;
+        let key = Key::new(&probe.key).map_err(|error| error.to_string())?;
+        let wrong = match probe.wrong {
+            check::Wrong::OtherHost => Wrong::OtherHost,
+            check::Wrong::Expired => Wrong::Expired,
+            check::Wrong::OtherSource => Wrong::OtherSource,
+        };
+        let environment = &standing.environment;
+        certificate::sign_wrong(&self.desk, environment, probe.session, probe.action, (&key, wrong))
+            .await
+            .map_err(|failure| failure.to_string())
+    }
+
         let Some((standing, action)) = self.sessions.over(end.action) else {
             return;
         };

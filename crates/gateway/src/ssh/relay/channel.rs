@@ -15,9 +15,11 @@ use tokio::time::timeout;
 use crate::ssh::ask::{ActionEnd, Ask, Intent, Refusal, Refused};
 use crate::ssh::session::channel::{Last, Ruling};
 use crate::ssh::session::{Answers, Ending, Intake, Screen};
+use crate::ssh::session::check::Form;
 use crate::ssh::wire::disposition::{self, Disposition, Kind, Side};
 
 use super::forward::{Gone, ToClient, ToTarget};
+use super::check;
 use super::live::{Live, Session, Stage};
 use super::local::{self, Begun, Outcome};
 use super::passage::Shut;
@@ -31,12 +33,14 @@ const CLOSE_MAX: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_millis(300);
 
 /// Why a pump stopped.
-enum Stop {
+pub(super) enum Stop {
     /// Its side is done.
     Done,
     /// The action was refused; what to say.
     Refused(Refusal),
     /// The session is over.
+    /// The target is to be checked.
+    Check(Form),
     Shut,
 }
 
@@ -160,7 +164,7 @@ pub(super) fn prohibited(reason: String) -> ChannelOpenFailure {
     ChannelOpenFailure::Other { code: 1, reason }
 }
 
-fn unanswered() -> Refusal {
+pub(super) fn unanswered() -> Refusal {
     Refusal {
         control: "CS-GATE",
         code: "no_answer".to_owned(),
@@ -223,7 +227,7 @@ impl Relay {
                 if let Stop::Refused(refusal) = &stop {
                     drop(local::refuse(&self.client, &refusal.line(), self.terminal.load(Relaxed)).await);
                 }
-                if !matches!(stop, Stop::Shut) {
+                if !matches!(stop, Stop::Shut | Stop::Check(_)) {
                     // The client has gone first: what the target still says about its end goes on record.
                     let shut = async {
                         self.live.passage.is_shut().await;
@@ -245,12 +249,32 @@ impl Relay {
 
     // From the client.
 
+        let stop = match stop {
+            Stop::Check(form) => self.check(form).await.err().unwrap_or(Stop::Done),
+            stop => stop,
+        };
     async fn up(&self, read: &mut ChannelReadHalf, target: &ToTarget, begun: Option<Begun>) -> Stop {
         match self.pump_up(read, target, begun).await {
             Err(stop) => stop,
             Ok(()) => Stop::Done,
         }
     }
+    /// The target is checked instead of used: the report is all that leaves here.
+    async fn check(&self, form: Form) -> Result<(), Stop> {
+        match check::run(&self.session, &self.live, self.number).await {
+            Ok(report) => {
+                let text = report.print(form);
+                let journaled = self.live.passage.record(Frame::Mark, self.number, &text).await?;
+                self.client.report(journaled).await?;
+                self.client.status(report.status()).await?;
+                self.client.eof().await?;
+                Ok(self.client.close().await?)
+            }
+            Err(Stop::Refused(refusal)) => Ok(local::refuse(&self.client, &refusal.line(), false).await?),
+            Err(stop) => Err(stop),
+        }
+    }
+
 
     async fn pump_up(&self, read: &mut ChannelReadHalf, target: &ToTarget, begun: Option<Begun>) -> Result<(), Stop> {
         let mut intake = Intake::default();
@@ -310,6 +334,14 @@ impl Relay {
         let size = match &request {
             Request::Resize(size) => {
                 let recorded = self.live.passage.resize(self.number, size.recorded()).await?;
+            Ruling::Check(form) => {
+                let asked = self.live.passage.record(Frame::Mark, self.number, request.described());
+                drop(asked.await?); // it goes nowhere
+                if want_reply {
+                    self.answer(|answers| answers.decided(true)).await?;
+                }
+                Err(Stop::Check(form))
+            }
                 return Ok(target.resize(recorded, *size).await?);
             }
             Request::Pty { size, .. } => Some(*size),

@@ -1,6 +1,7 @@
 //! The only module that reaches a target. It consumes what the gate cleared, and the certificate that was signed for it.
 //!
-//! INVARIANT (gate first): there is no way to a target but [`dial`], and [`Cleared`] is made by the gate alone.
+//! INVARIANT (gate first): there is no way to a target but [`dial`], and [`Cleared`] is made by the gate alone. [`Again`],
+//! which only a dial gives, goes the same way once more to be refused, and is left at once where it is not.
 //! INVARIANT (pins): the connection goes on only with a host key that the owner pinned; there is no first use.
 
 use std::sync::Arc;
@@ -10,12 +11,14 @@ use model::chain::Session;
 use model::name::AccountName;
 use model::signature::{BadSignature, Key};
 use publisher::Cleared;
-use russh::client::{self, DisconnectReason, Handle};
+use russh::Disconnect;
+use russh::client::{self, AuthResult, DisconnectReason, Handle};
 use russh::keys::{Certificate, PrivateKey, PublicKey, PublicKeyOrCertificate};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::ssh::session::Input;
+use crate::ssh::session::check::{Knocked, Right};
 
 use super::gateway::Settings;
 use super::transport;
@@ -52,6 +55,16 @@ pub(super) enum Unreached {
 pub(super) struct Reached {
     pub(super) handle: Handle<Side>,
     pub(super) host_key: PublicKey,
+    pub(super) again: Again,
+}
+
+/// A target that let the session in, and with what: it can be tried whether it refuses what it must refuse.
+pub(super) struct Again {
+    config: Arc<client::Config>,
+    target: Target,
+    key: Arc<PrivateKey>,
+    /// What the accepted certificate says.
+    pub(super) right: Right,
 }
 
 /// What a cleared session says of its target.
@@ -84,13 +97,115 @@ pub(super) async fn dial(
     happened: mpsc::Sender<Input>,
 ) -> Result<Reached, Unreached> {
     let target = Target::of(cleared.into_session()).map_err(Unreached::Pins)?;
-    let (host, port) = (target.host.clone(), target.port);
-    let socket = connect(&target).await?;
-    let exchanged = tokio::time::timeout(
-        LOG_IN_MAX,
-        log_in(settings, &target, socket, key, certificate, happened),
-    );
-    exchanged.await.unwrap_or(Err(Unreached::Late { host, port }))
+    let again = Again {
+        config: transport::client(settings, &target.host_keys),
+        target,
+        key: Arc::new(key),
+        right: right(&certificate),
+    };
+    let Answered {
+        handle,
+        host_key,
+        answer,
+        gone,
+    } = again.log_in(certificate).await?;
+    let refused = || Unreached::LogIn {
+        host: again.target.host.clone(),
+        account: again.target.account.to_string(),
+    };
+    if !answer.map_err(|_| refused())?.success() {
+        return Err(refused());
+    }
+    // Only now: a target that let nobody in has not left.
+    tokio::spawn(async move {
+        drop(gone.await);
+        drop(happened.send(Input::TargetGone).await);
+    });
+    Ok(Reached {
+        handle,
+        host_key,
+        again,
+    })
+}
+
+fn right(certificate: &Certificate) -> Right {
+    let sources = certificate.critical_options().get("source-address");
+    Right {
+        principal: certificate.valid_principals().first().cloned().unwrap_or_default(),
+        sources: sources
+            .map(|list| list.split(',').map(str::to_owned).collect())
+            .unwrap_or_default(),
+        valid_before_s: certificate.valid_before(),
+    }
+}
+
+/// A connection, and what became of its log-in.
+struct Answered {
+    handle: Handle<Side>,
+    host_key: PublicKey,
+    answer: Result<AuthResult, russh::Error>,
+    /// Resolves once the connection has ended.
+    gone: oneshot::Receiver<()>,
+}
+
+impl Again {
+    /// The key that certificates are to be for.
+    pub(super) fn key(&self) -> &PublicKey {
+        self.key.public_key()
+    }
+
+    /// Tries a certificate that must be refused. Nothing is done where it is not.
+    pub(super) async fn knock(&self, certificate: Certificate) -> Knocked {
+        let (handle, answer) = match self.log_in(certificate).await {
+            Ok(Answered { handle, answer, .. }) => (handle, answer),
+            Err(unreached) => return Knocked::Unclear(unreached.to_string()),
+        };
+        let knocked = match answer {
+            Ok(AuthResult::Success) => Knocked::Accepted,
+            Ok(AuthResult::Failure { .. }) => Knocked::Refused,
+            Err(error) => Knocked::Unclear(error.to_string()),
+        };
+        drop(handle.disconnect(Disconnect::ByApplication, "", "").await);
+        knocked
+    }
+
+    async fn log_in(&self, certificate: Certificate) -> Result<Answered, Unreached> {
+        let socket = connect(&self.target).await?;
+        let exchanged = tokio::time::timeout(LOG_IN_MAX, self.exchange(socket, certificate));
+        let (host, port) = (self.target.host.clone(), self.target.port);
+        exchanged.await.unwrap_or(Err(Unreached::Late { host, port }))
+    }
+
+    async fn exchange(&self, socket: TcpStream, certificate: Certificate) -> Result<Answered, Unreached> {
+        let (host, port) = (self.target.host.clone(), self.target.port);
+        let (shown, mut seen) = mpsc::channel(1);
+        let (ended, gone) = oneshot::channel();
+        let side = Side {
+            pinned: self.target.host_keys.clone(),
+            shown,
+            ended: Some(ended),
+        };
+        let mut handle = match client::connect_stream(Arc::clone(&self.config), socket, side).await {
+            Ok(handle) => handle,
+            Err(russh::Error::UnknownKey) => return Err(Unreached::HostKey { host, port }),
+            Err(error) => {
+                return Err(Unreached::Transport {
+                    host,
+                    port,
+                    why: error.to_string(),
+                });
+            }
+        };
+        let host_key = seen.try_recv().map_err(|_| Unreached::HostKey { host, port })?;
+        let (account, key) = (self.target.account.as_str(), Arc::clone(&self.key));
+        let answer = handle.authenticate_openssh_cert(account, key, certificate).await;
+        Ok(Answered {
+            handle,
+            host_key,
+            answer,
+            gone,
+        })
+    }
 }
 
 async fn connect(target: &Target) -> Result<TcpStream, Unreached> {
@@ -107,56 +222,11 @@ async fn connect(target: &Target) -> Result<TcpStream, Unreached> {
     })
 }
 
-async fn log_in(
-    settings: &Settings,
-    target: &Target,
-    socket: TcpStream,
-    key: PrivateKey,
-    certificate: Certificate,
-    happened: mpsc::Sender<Input>,
-) -> Result<Reached, Unreached> {
-    let (host, port) = (target.host.clone(), target.port);
-    let config = transport::client(settings, &target.host_keys);
-    let (shown, mut seen) = mpsc::channel(1);
-    let side = Side {
-        pinned: target.host_keys.clone(),
-        shown,
-        happened,
-    };
-    let mut handle = match client::connect_stream(config, socket, side).await {
-        Ok(handle) => handle,
-        Err(russh::Error::UnknownKey) => return Err(Unreached::HostKey { host, port }),
-        Err(error) => {
-            return Err(Unreached::Transport {
-                host,
-                port,
-                why: error.to_string(),
-            });
-        }
-    };
-    let account = target.account.as_str();
-    let answer = handle
-        .authenticate_openssh_cert(account, Arc::new(key), certificate)
-        .await;
-    let refused = || Unreached::LogIn {
-        host: host.clone(),
-        account: account.to_owned(),
-    };
-    if !answer.map_err(|_| refused())?.success() {
-        return Err(refused());
-    }
-    let host_key = seen.try_recv().map_err(|_| Unreached::HostKey {
-        host: host.clone(),
-        port,
-    })?;
-    Ok(Reached { handle, host_key })
-}
-
 /// The gateway's side of a connection to a target. Whatever the target wants to open is refused by default.
 pub(super) struct Side {
     pinned: Vec<PublicKey>,
     shown: mpsc::Sender<PublicKey>,
-    happened: mpsc::Sender<Input>,
+    ended: Option<oneshot::Sender<()>>,
 }
 
 impl client::Handler for Side {
@@ -174,7 +244,7 @@ impl client::Handler for Side {
     }
 
     async fn disconnected(&mut self, _reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
-        drop(self.happened.send(Input::TargetGone).await);
+        drop(self.ended.take()); // dropped, it resolves `gone`
         Ok(())
     }
 }

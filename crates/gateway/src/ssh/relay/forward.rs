@@ -134,9 +134,14 @@ impl ToClient {
         })
     }
 
-    /// Words of the gateway on standard output: only for a channel that has no target.
+    /// Words of the gateway on standard output: only for a channel that has no target, or asked for them.
     pub(super) async fn print(&self, text: &str) -> Written {
         written(self.0.data_bytes(Bytes::copy_from_slice(text.as_bytes())).await)
+    }
+
+    /// The report of a check, on standard output.
+    pub(super) async fn report(&self, report: Journaled<&String>) -> Written {
+        self.print(report.release()).await
     }
 
     /// The gateway's own exit status.

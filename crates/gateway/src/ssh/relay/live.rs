@@ -25,7 +25,7 @@ use crate::ssh::ask::{Ask, Desk, Opened, Opening, Refusal, SessionEnd, Wanted};
 use crate::ssh::session::{Effect, End, Input, Life, Order};
 use crate::ssh::wire::{Account, Place, Reachable, resolve};
 
-use super::dial::{self, Reached, Side, Unreached};
+use super::dial::{self, Again, Reached, Side, Unreached};
 use super::gateway::Gateway;
 use super::line::Switch;
 use super::passage::{Passage, Passed};
@@ -114,6 +114,8 @@ pub(super) struct Live {
     pub(super) target: Handle<Side>,
     pub(super) passage: Arc<Passage>,
     pub(super) tallies: Arc<Tallies>,
+    /// For the check of the target.
+    pub(super) again: Again,
     /// The newest warning.
     pub(super) notices: watch::Sender<String>,
 }
@@ -370,6 +372,7 @@ impl Task {
                     notices,
                 })));
                 Some(Input::Connected)
+                    again: reached.again,
             }
             Done::Reached(Err(unreached)) => Some(Input::Unreachable(unreached.to_string())),
         }

@@ -7,6 +7,8 @@ use recording::Exit;
 
 use crate::ssh::wire::disposition::{self, Disposition, Kind, Side};
 
+use super::check::Form;
+
 /// What becomes of a request of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ruling {
@@ -14,6 +16,8 @@ pub enum Ruling {
     Forward,
     /// It begins an action: it goes on once the action's intent is committed.
     Begin(ActionClass),
+    /// It asks the gateway to check the target.
+    Check(Form),
     /// It does not go on; the code says why.
     Refuse(&'static str),
 }
@@ -31,11 +35,14 @@ impl Intake {
         if disposition::of(Kind::ChannelRequest, Side::Client, name) != Disposition::Forward {
             return Ruling::Refuse("request_not_supported");
         }
-        let class = match (name, subsystem) {
-            ("shell", _) => ActionClass::Shell,
-            ("exec", _) => ActionClass::Exec,
-            ("subsystem", Some("sftp")) => ActionClass::Sftp,
-            ("subsystem", _) => return Ruling::Refuse("subsystem_not_supported"),
+        let begins = match (name, subsystem) {
+            ("shell", _) => Ruling::Begin(ActionClass::Shell),
+            ("exec", _) => Ruling::Begin(ActionClass::Exec),
+            ("subsystem", Some("sftp")) => Ruling::Begin(ActionClass::Sftp),
+            ("subsystem", name) => match name.and_then(Form::of) {
+                Some(form) => Ruling::Check(form),
+                None => return Ruling::Refuse("subsystem_not_supported"),
+            },
             ("pty-req", _) if self.begun => return Ruling::Refuse("too_late"),
             ("pty-req", _) => {
                 self.pty = true;
@@ -46,7 +53,7 @@ impl Intake {
         if std::mem::replace(&mut self.begun, true) {
             return Ruling::Refuse("second_action");
         }
-        Ruling::Begin(class)
+        begins
     }
 
     /// Whether a terminal was asked for.
@@ -213,6 +220,14 @@ mod tests {
             intake.judge("subsystem", Some("sftp")),
             Ruling::Begin(ActionClass::Sftp)
         );
+    }
+
+    #[test]
+    fn a_check_is_what_its_channel_begins() {
+        let mut intake = Intake::default();
+        let check = Some("countersign-check --json");
+        assert_eq!(intake.judge("subsystem", check), Ruling::Check(Form::Json));
+        assert_eq!(intake.judge("subsystem", check), Ruling::Refuse("second_action"));
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub const TABLE: &[Row] = &[
     row(ChannelRequest, Client, "env", Forward, "the target's AcceptEnv decides"),
     row(ChannelRequest, Client, "shell", Forward, "an action `shell`"),
     row(ChannelRequest, Client, "exec", Forward, "an action `exec`"),
-    row(ChannelRequest, Client, "subsystem", Forward, "`sftp` is an action `sftp`; any other subsystem is refused"),
+    row(ChannelRequest, Client, "subsystem", Forward, "`sftp` is an action `sftp`. `countersign-check` is answered by the gateway: it tries the target, each try an action `exec`, and reports. Any other is refused"),
     row(ChannelRequest, Client, "window-change", Forward, "recorded as a new size"),
     row(ChannelRequest, Client, "signal", Forward, ""),
     row(ChannelRequest, Client, "break", Forward, "RFC 4335"),
