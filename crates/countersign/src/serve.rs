@@ -23,7 +23,7 @@ use journal::{Journal, ReadError, State};
 use model::id::BootId;
 use model::signature::Key;
 use publisher::{Publisher, PublisherConfig};
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +81,9 @@ async fn serve(server: Server) -> Result<(), Failure> {
         },
     );
     recovery::settle(&desk, &recovery).await?;
-    let clerk = Arc::new(Clerk::new(desk.clone(), publisher.clone(), journal.clone(), host_key));
+    let parts = (desk.clone(), publisher.clone(), journal.clone());
+    let address = server.ssh_address(ssh.local_addr().map_err(Failure::unavailable)?);
+    let clerk = Arc::new(Clerk::new(parts, host_key, address));
     let api = api::Config {
         bind: server.api,
         origin: None,
@@ -241,7 +243,8 @@ async fn farewell(parts: Parts, mut running: tokio::task::JoinSet<()>, ending: w
         tracing::error!("the journal could not be synced");
     }
     parts.store.close().await;
-    println!("stopped");
+    // Whoever started it may not listen any more.
+    drop(writeln!(io::stdout(), "stopped"));
 }
 
 /// Whoever starts a server on a small disk is told now, not by the first session that is refused.

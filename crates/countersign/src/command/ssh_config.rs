@@ -7,6 +7,7 @@ use crate::exit::Failure;
 use crate::trust::EnvironmentCard;
 use crate::{agent, file};
 use clap::Args;
+use gateway::ssh::ask::ALIAS_USER;
 use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "Example:
@@ -14,7 +15,8 @@ pub(crate) const HELP: &str = "Example:
       --gateway-key gateway_host_key.pub >> ~/.ssh/config
   ssh root@web1.acme
 
-The block goes before any `Host *`. The known_hosts file that it names is written too.";
+The block goes before any `Host *`. The known_hosts file that it names is written too. \
+The gateway itself answers as `ssh countersign-acme help`.";
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
@@ -60,7 +62,7 @@ pub(crate) fn run(args: SshConfigArgs) -> Result<(), Failure> {
     let known = quoted(&known.to_string_lossy());
     print!(
         "# Countersign: resources of `{name}`, by way of the gateway.\n\
-         Host {alias}\n    HostName {host}\n    Port {port}\n    User countersign\n    HostKeyAlias {alias}\n    \
+         Host {alias}\n    HostName {host}\n    Port {port}\n    User {ALIAS_USER}\n    HostKeyAlias {alias}\n    \
          UserKnownHostsFile {known}\n    StrictHostKeyChecking yes\n    ControlPath none\n{identity}\n\
          Host *.{name}\n    ProxyJump {alias}\n    UserKnownHostsFile {known}\n    StrictHostKeyChecking yes\n    \
          HostKeyAlgorithms ssh-ed25519-cert-v01@openssh.com\n    UpdateHostKeys no\n{identity}",
@@ -69,7 +71,8 @@ pub(crate) fn run(args: SshConfigArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn alias(environment: &str) -> String {
+/// The name by which an environment's people call its gateway.
+pub(crate) fn alias(environment: &str) -> String {
     format!("countersign-{environment}")
 }
 

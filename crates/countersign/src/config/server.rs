@@ -33,8 +33,9 @@ pub(crate) struct ServeArgs {
     /// Where the logs' public side is served: checkpoints and hash tiles [default: 127.0.0.1:7880]
     #[arg(long, value_name = "ADDRESS")]
     log: Option<String>,
-    /// Name under which this gateway is known; part of the origin of every log it makes [default: gateway.localhost]
-    #[arg(long, value_name = "NAME")]
+    /// Name under which this gateway is known, part of the origin of every log it makes; with `:PORT` where people
+    /// connect to another port than that of --ssh [default: gateway.localhost]
+    #[arg(long, value_name = "NAME[:PORT]")]
     public: Option<String>,
     /// Name of this node in entries [default: gw1]
     #[arg(long, value_name = "NAME")]
@@ -67,6 +68,7 @@ pub(crate) struct Server {
     pub(crate) api: SocketAddr,
     pub(crate) log: SocketAddr,
     pub(crate) public: String,
+    public_port: Option<u16>,
     pub(crate) node: NodeName,
     pub(crate) witnesses: Vec<WitnessPlace>,
     pub(crate) journal: JournalConfig,
@@ -100,11 +102,13 @@ impl Server {
         } else {
             args.witnesses
         };
+        let (public, public_port) = said(args.public, "public", raw.public, PUBLIC_DEFAULT).host_name()?;
         Ok(Self {
             ssh: said(args.ssh, "ssh", raw.ssh, SSH_DEFAULT).address()?,
             api: said(args.api, "api", raw.api, API_DEFAULT).address()?,
             log: said(args.log, "log", raw.log, LOG_DEFAULT).address()?,
-            public: said(args.public, "public", raw.public, PUBLIC_DEFAULT).host_name()?,
+            public,
+            public_port,
             node: said(args.node, "node", raw.node, NODE_DEFAULT).parse()?,
             witnesses: witnesses
                 .iter()
@@ -113,6 +117,16 @@ impl Server {
             journal: raw.journal.checked(&args.data, path)?,
             data: args.data,
         })
+    }
+}
+
+impl Server {
+    /// Where people reach the gateway, as `ssh` takes it.
+    pub(crate) fn ssh_address(&self, listening: SocketAddr) -> String {
+        match self.public_port.unwrap_or(listening.port()) {
+            22 => self.public.clone(),
+            port => format!("-p {port} {}", self.public),
+        }
     }
 }
 
@@ -146,20 +160,25 @@ impl Said {
         })
     }
 
-    fn host_name(self) -> Result<String, Failure> {
+    /// A host name, and the port behind it.
+    fn host_name(self) -> Result<(String, Option<u16>), Failure> {
+        let (name, port) = match self.text.split_once(':') {
+            Some((name, port)) => (name, Some(port.parse::<u16>())),
+            None => (self.text.as_str(), None),
+        };
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
         let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-        let fits = (1..=200).contains(&self.text.len())
-            && self.text.bytes().all(plain)
-            && edge(self.text.chars().next())
-            && edge(self.text.chars().next_back());
-        if fits {
-            return Ok(self.text);
+        let fits = (1..=200).contains(&name.len())
+            && name.bytes().all(plain)
+            && edge(name.chars().next())
+            && edge(name.chars().next_back());
+        match (fits, port.transpose()) {
+            (true, Ok(port)) => Ok((name.to_owned(), port)),
+            _ => Err(Failure::usage(format!(
+                "{}: `{}` is not a host name in lower case, such as `gw.example` or `gw.example:22`",
+                self.place, self.text
+            ))),
         }
-        Err(Failure::usage(format!(
-            "{}: `{}` is not a host name in lower case, such as `gw.example`",
-            self.place, self.text
-        )))
     }
 }
 
@@ -206,10 +225,32 @@ mod tests {
     }
 
     #[test]
+    fn people_are_told_a_name_and_the_port_that_they_use() {
+        for (text, told) in [
+            (
+                "ssh = \"127.0.0.1:2222\"\npublic = \"gw.example\"\n",
+                "-p 2222 gw.example",
+            ),
+            ("ssh = \"127.0.0.1:2222\"\npublic = \"gw.example:22\"\n", "gw.example"),
+            (
+                "ssh = \"127.0.0.1:22\"\npublic = \"gw.example:2022\"\n",
+                "-p 2022 gw.example",
+            ),
+        ] {
+            let server = read(text, ServeArgs::default()).unwrap();
+            assert_eq!(
+                (server.ssh_address(server.ssh).as_str(), server.public.as_str()),
+                (told, "gw.example")
+            );
+        }
+    }
+
+    #[test]
     fn a_mistake_names_its_place() {
         for (text, said) in [
             ("ssh = \"localhost\"\n", "`ssh` in `"),
             ("public = \"Gw_Example\"\n", "`Gw_Example` is not a host name"),
+            ("public = \"gw.example:ssh\"\n", "`gw.example:ssh` is not a host name"),
             ("node = \"GW\"\n", "`GW` is not a name of a node"),
             ("witness = [\"127.0.0.1:1\"]\n", "witness `127.0.0.1:1`"),
             ("witness = [\"http://h#x\"]\n", "not a key in note form"),

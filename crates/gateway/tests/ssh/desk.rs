@@ -7,9 +7,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use gateway::ssh::ask::{
     ActionEnd, Ask, HostIdentity, Intent, Opened, Opening, Person, Probe, Refusal, Refused, Said, SessionEnd, Wanted,
 };
+use gateway::ssh::refusal::Code;
 use gateway::ssh::session::Order;
-use gateway::ssh::wire::Reachable;
 use gateway::ssh::session::check::Wrong;
+use gateway::ssh::wire::Reachable;
 use journal::{Journal, SessionStart};
 use model::bytes::Digest;
 use model::chain::Session;
@@ -35,9 +36,9 @@ pub(crate) struct Rules {
     /// What the target is pinned to.
     pub(crate) host_keys: Vec<PublicKey>,
     pub(crate) target_port: u16,
-}
     /// From where certificates may be used; none: from anywhere.
     pub(crate) sources: Vec<String>,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grant {
@@ -121,9 +122,9 @@ impl State {
             Ask::HostIdentity(_, _, answer) => answer.give(Some(Arc::clone(&self.identity))),
             Ask::Open(wanted, answer) => answer.give(self.open(&wanted)),
             Ask::Intend(intent, answer) => answer.give(self.intend(intent)),
-            Ask::ActionEnded(end, answer) => {
             Ask::Wrong(probe, answer) => answer.give(Ok(self.sign_wrong(&probe))),
             Ask::Now(answer) => answer.give(since_1970().as_millis().try_into().unwrap()),
+            Ask::ActionEnded(end, answer) => {
                 self.told().action_ends.push(end);
                 answer.give(());
             }
@@ -150,7 +151,7 @@ impl State {
         check_proof(&wanted.proof, &wanted.key);
         let name = format!("{} on {}", wanted.account, wanted.reachable.full_name());
         let refusal = |because: &str| Refusal {
-            control: "CS-GRANT",
+            by: Code::Grant,
             code: "no_grant".into(),
             because: format!("{because} for {name}"),
             next: format!(
@@ -226,17 +227,16 @@ impl State {
         builder.cert_type(CertType::User).unwrap();
         builder.key_id(session.to_string()).unwrap();
         builder.valid_principal("cs:acme:web1:root").unwrap();
-        for extension in ["permit-pty", "permit-port-forwarding"] {
         let sources = self.rules().sources.join(",");
         if !sources.is_empty() {
             builder.critical_option("source-address", sources).unwrap();
         }
+        for extension in ["permit-pty", "permit-port-forwarding"] {
             builder.extension(extension, "").unwrap();
         }
         builder.sign(&self.user_ca).unwrap()
     }
 
-    fn intend(&self, intent: Intent) -> Result<ActionId, Refusal> {
     /// As the desk does it: for an action that was intended and has not ended.
     fn sign_wrong(&self, probe: &Probe) -> Certificate {
         let told = self.told();
@@ -263,9 +263,10 @@ impl State {
         builder.sign(&self.user_ca).unwrap()
     }
 
+    fn intend(&self, intent: Intent) -> Result<ActionId, Refusal> {
         if !self.rules().actions.contains(&intent.class) {
             return Err(Refusal {
-                control: "CS-GRANT",
+                by: Code::Grant,
                 code: "action_not_granted".into(),
                 because: format!("the grant does not cover {:?}", intent.class),
                 next: "ask again with `request`".into(),

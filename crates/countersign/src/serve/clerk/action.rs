@@ -7,13 +7,14 @@ use desk::attempt::{self, Operation};
 use desk::certificate::{self, Wrong};
 use desk::session::{self, Doing};
 use gateway::ssh::ask::{ActionEnd, Intent, Probe, Refusal, Refused};
+use gateway::ssh::refusal::Code;
 use gateway::ssh::session::check;
 use model::body::ActionEnded;
 use model::id::ActionId;
-use recording::Exit;
 use model::signature::Key;
-
+use recording::Exit;
 use ssh_key::Certificate;
+
 impl Clerk {
     pub(super) async fn intend(&self, intent: Intent) -> Result<ActionId, Refusal> {
         let standing = self.sessions.find(intent.session).ok_or_else(gone)?;
@@ -31,7 +32,6 @@ impl Clerk {
         Ok(self.sessions.began(intent.session, committed.into_action()))
     }
 
-    pub(super) async fn action_ended(&self, end: ActionEnd) {
     /// For a log-in that the target must refuse.
     pub(super) async fn wrong_certificate(&self, probe: &Probe) -> Result<Certificate, String> {
         let standing = self.sessions.find(probe.session).ok_or("the session is over")?;
@@ -47,6 +47,7 @@ impl Clerk {
             .map_err(|failure| failure.to_string())
     }
 
+    pub(super) async fn action_ended(&self, end: ActionEnd) {
         let Some((standing, action)) = self.sessions.over(end.action) else {
             return;
         };
@@ -112,7 +113,7 @@ impl Clerk {
 
 fn gone() -> Refusal {
     Refusal {
-        control: "CS-GRANT",
+        by: Code::Grant,
         code: "session_over".into(),
         because: "the session is over".into(),
         next: String::new(),

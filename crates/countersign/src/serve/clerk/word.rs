@@ -9,6 +9,7 @@ use desk::Failure;
 use desk::people::{self, Caller};
 use desk::reach::{self, Reach};
 use desk::request::{self, Wish};
+use evidence::render::inert;
 use gateway::ssh::ask::{Said, Word};
 use model::body::RequestProof;
 use model::name::{AccountName, Purpose, WorkflowName};
@@ -21,9 +22,9 @@ struct Asked {
     /// `ACCOUNT@RESOURCE.ENVIRONMENT`
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
-    /// Why; the approver reads it
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
+    /// Why; the approver reads it. Stands last, or in quotes of its own: ssh takes away those that you type
+    #[arg(long, value_name = "TEXT", required = true, num_args = 1..)]
+    reason: Vec<String>,
     /// The ticket
     #[arg(long, value_name = "TEXT")]
     ticket: Option<String>,
@@ -47,6 +48,7 @@ impl Clerk {
             Some("whoami") => Ok(who(&callers)),
             Some("request") => match Asked::try_parse_from(&word.words) {
                 Ok(asked) => self.ask_for(&callers, asked, &word).await,
+                Err(error) if !error.use_stderr() => Ok(error.render().to_string()),
                 Err(error) => return wrong(&error.render().to_string()),
             },
             first => {
@@ -86,7 +88,7 @@ impl Clerk {
             purpose: asked.purpose,
             resources,
             accounts,
-            reason: Some(asked.reason),
+            reason: Some(asked.reason.join(" ")),
             ticket: asked.ticket,
             length_ms: asked.length,
             ..Wish::default()
@@ -97,7 +99,14 @@ impl Clerk {
         let scope = crate::words::scope(&prepared.statement.scope);
         let proof = RequestProof::LogIn(word.proof.clone());
         request::submit(&self.desk, caller, prepared.statement, proof, &prepared.openings).await?;
-        Ok(format!("{id}\n{scope}"))
+        let mut said = format!("{id}\n{scope}");
+        for (label, text) in [("reason", &wish.reason), ("ticket", &wish.ticket)] {
+            if let Some(text) = text {
+                said.push_str(&crate::words::line(label, inert(text.as_bytes())));
+            }
+        }
+        said.push_str(&format!("next: an approver runs: countersign approve {id}\n"));
+        Ok(said)
     }
 }
 

@@ -14,7 +14,8 @@ use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Unsuppor
 use russh::{Channel, ChannelOpenFailure};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::ssh::ask::{Ask, Refused};
+use crate::ssh::ask::{ALIAS_USER, Ask, Refused};
+use crate::ssh::refusal::Code;
 use crate::ssh::wire::place::SSH_PORT;
 use crate::ssh::wire::{Account, Place, Reachable, Target, resolve};
 
@@ -33,7 +34,11 @@ pub(super) enum Way {
     /// To the gateway itself.
     Outer,
     /// Behind `-J`: the key that logged in outside, and the resource whose name was asked for.
-    Inner { key: Box<PublicKey>, reachable: Reachable },
+    Inner {
+        key: Box<PublicKey>,
+        reachable: Reachable,
+        by_alias: bool,
+    },
 }
 
 /// Where its channels go.
@@ -117,7 +122,7 @@ impl Connection {
     /// What the user name means, once somebody is known.
     fn goal(&self, key: Key, public: &PublicKey, connection: server::Handle) -> Goal {
         let Some(proof) = self.proof.clone() else {
-            return Goal::Nowhere("CS-ID no proof of the log-in".to_owned());
+            return Goal::Nowhere(Code::Id.says("no proof of the log-in; connect again"));
         };
         let read = match &self.way {
             Way::Inner { reachable, .. } => {
@@ -127,7 +132,7 @@ impl Connection {
                 .map(|target| target.map(|target| (target.account, Destination::Typed(target.place)))),
         };
         let (account, destination) = match read {
-            Err(error) => return Goal::Nowhere(format!("CS-NAME {error}")),
+            Err(error) => return Goal::Nowhere(Code::Name.says(error)),
             Ok(None) => {
                 let desk = self.gateway.desk.clone();
                 return Goal::Words(Speaker {
@@ -136,6 +141,7 @@ impl Connection {
                     public: public.clone(),
                     proof,
                     client: self.peer,
+                    by_alias: self.user == ALIAS_USER,
                 });
             }
             Ok(Some(read)) => read,
@@ -148,6 +154,7 @@ impl Connection {
             destination,
             connection,
             switch: Arc::clone(&self.switch),
+            by_alias: matches!(self.way, Way::Inner { by_alias: true, .. }),
         };
         let (session, connected) = live::begin(Arc::clone(&self.gateway), start);
         Goal::Session {
@@ -404,6 +411,7 @@ impl Jump {
         let way = Way::Inner {
             key: Box::new(self.speaker.public.clone()),
             reachable,
+            by_alias: self.speaker.by_alias,
         };
         let inner = Connection::new(Arc::clone(&self.gateway), self.speaker.client, way, switch, None);
         if let Ok(running) = server::run_stream(config, line, inner).await {
@@ -413,25 +421,24 @@ impl Jump {
 
     async fn prepare(&self) -> Result<(Reachable, Arc<server::Config>), String> {
         if self.port != SSH_PORT {
-            return Err(format!(
-                "CS-NAME the gateway stands for resources on port {SSH_PORT} only"
-            ));
+            return Err(Code::Name.says(format_args!("the gateway stands for resources on port {SSH_PORT} only")));
         }
-        let place = Place::parse(&self.host).ok_or("CS-NAME not the name of a resource")?;
+        let place = Place::parse(&self.host).ok_or_else(|| Code::Name.says("not the name of a resource"))?;
         let desk = &self.speaker.desk;
         let all = desk
             .ask(|answer| Ask::Reach(self.speaker.key.clone(), answer))
             .await
             .unwrap_or_default();
         let reachable = resolve(&place, &all)
-            .map_err(|unresolved| format!("CS-GRANT {unresolved}"))?
+            .map_err(|unresolved| Code::Name.says(unresolved))?
             .clone();
         let (environment, resource) = (reachable.environment.clone(), reachable.resource.clone());
         let identity = desk
             .ask(|answer| Ask::HostIdentity(environment, resource, answer))
             .await
             .flatten();
-        let identity = identity.ok_or("CS-GATE the gateway has no host certificate for this resource")?;
+        let identity = identity
+            .ok_or_else(|| Code::Gate.says("the gateway has no host certificate for this resource; try again"))?;
         Ok((reachable, transport::server(&self.gateway.settings, Some(&identity))))
     }
 }

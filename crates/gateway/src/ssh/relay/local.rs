@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use russh::{ChannelMsg, ChannelReadHalf};
 
+use crate::ssh::refusal::Code;
+
 use super::forward::{Gone, ToClient};
 use super::live::{Session, Stage};
 use super::request::{Request, Size};
@@ -121,7 +123,7 @@ pub(super) async fn serve(session: &mut Session, read: &mut ChannelReadHalf, cli
         Stage::Live(_) => return Outcome::Replay(begun),
         Stage::Waiting(text) if terminal => wait(session, read, client, begun, &text).await,
         Stage::Waiting(text) | Stage::Refused(text) | Stage::Over(text) => Err(text),
-        Stage::Asking => Err("CS-GATE the gateway cannot decide now; try again".to_owned()),
+        Stage::Asking => Err(Code::Gate.says("the gateway cannot decide now; try again")),
     };
     match waited {
         Ok(outcome) => outcome,

@@ -15,12 +15,13 @@ use super::request::Request;
 
 const HELP: &str = "\
 This is a Countersign gateway. Reach a target with
-  ssh -J GATEWAY ACCOUNT@RESOURCE.ENVIRONMENT       (set up once with `countersign ssh-config`)
-  ssh ACCOUNT+RESOURCE.ENVIRONMENT@GATEWAY          (+REQUEST or +TICKET names one of several grants)
+  ssh -J GATEWAY ACCOUNT@RESOURCE.ENVIRONMENT    (once: `countersign ssh-config`)
+  ssh ACCOUNT+RESOURCE.ENVIRONMENT@GATEWAY
+and put +REQUEST or +TICKET behind either to name one of several grants.
 
 Words, as in `ssh GATEWAY ls`:
   ls        what you may reach or ask for
-  request   ask for access
+  request   ask for access: request ACCOUNT@RESOURCE.ENVIRONMENT --reason WHY
   status    your requests and grants
   whoami    who you are here
   help      this text
@@ -34,6 +35,8 @@ pub(super) struct Speaker {
     pub(super) public: PublicKey,
     pub(super) proof: LogIn,
     pub(super) client: SocketAddr,
+    /// By the `Host` that `countersign ssh-config` wrote.
+    pub(super) by_alias: bool,
 }
 
 /// Answers one `session` channel.
