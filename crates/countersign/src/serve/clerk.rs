@@ -42,6 +42,8 @@ pub(crate) struct Clerk {
     pub(crate) journal: Journal,
     /// The gateway's own host key.
     pub(crate) host_key: PrivateKey,
+    /// Where people reach the gateway, as `ssh` takes it: `-p 2222 gw.example`.
+    address: String,
     pub(crate) sessions: Sessions,
     recorder: Recorder,
     waiting: Waiting,
@@ -49,7 +51,11 @@ pub(crate) struct Clerk {
 }
 
 impl Clerk {
-    pub(crate) fn new(desk: Arc<Desk>, publisher: Publisher, journal: Journal, host_key: PrivateKey) -> Self {
+    pub(crate) fn new(
+        (desk, publisher, journal): (Arc<Desk>, Publisher, Journal),
+        host_key: PrivateKey,
+        address: String,
+    ) -> Self {
         let sessions = Sessions::default();
         Self {
             recorder: Recorder::start(Arc::clone(&desk), journal.clone(), sessions.clone()),
@@ -57,6 +63,7 @@ impl Clerk {
             publisher,
             journal,
             host_key,
+            address,
             sessions,
             waiting: Waiting::default(),
             identities: Mutex::default(),
@@ -87,6 +94,8 @@ impl Clerk {
             }
             Ask::Open(wanted, answer) => answer.give(self.open(&wanted).await),
             Ask::Intend(intent, answer) => answer.give(self.intend(intent).await),
+            Ask::Wrong(probe, answer) => answer.give(self.wrong_certificate(&probe).await),
+            Ask::Now(answer) => answer.give(self.desk.now_ms()),
             Ask::ActionEnded(end, answer) => {
                 self.action_ended(end).await;
                 answer.give(());
@@ -94,8 +103,6 @@ impl Clerk {
             Ask::Refused(refused, answer) => {
                 self.refused(refused).await;
                 answer.give(());
-            Ask::Wrong(probe, answer) => answer.give(self.wrong_certificate(&probe).await),
-            Ask::Now(answer) => answer.give(self.desk.now_ms()),
             }
             Ask::Ended(end, answer) => {
                 self.ended(*end).await;

@@ -19,12 +19,15 @@ use recording::Exit;
 use russh::keys::{Certificate, PrivateKey, PublicKey};
 use tokio::sync::{mpsc, oneshot};
 
+use super::refusal::Code;
 use super::session::Order;
-use super::wire::{Hint, Reachable};
 use super::session::check::Wrong;
+use super::wire::{Hint, Reachable};
 
 /// Questions that may wait at once.
 pub const QUEUE: usize = 256;
+/// The user name by which `countersign ssh-config` lets people log in to the gateway itself.
+pub const ALIAS_USER: &str = "countersign";
 /// The longest time to an answer.
 pub const ANSWER_MAX: Duration = Duration::from_secs(30);
 
@@ -51,13 +54,13 @@ pub enum Ask {
     Open(Arc<Wanted>, Answer<Opening>),
     /// May this action begin? Committed before it is answered with yes.
     Intend(Intent, Answer<Result<ActionId, Refusal>>),
-    /// It is over.
-    ActionEnded(ActionEnd, Answer<()>),
-    /// It was refused by the gateway itself; committed before it is answered.
     /// Sign a certificate that the target must refuse, for an action that tries it.
     Wrong(Probe, Answer<Result<Certificate, String>>),
     /// What time is it, in Unix milliseconds, by the clock of the log?
     Now(Answer<u64>),
+    /// It is over.
+    ActionEnded(ActionEnd, Answer<()>),
+    /// It was refused by the gateway itself; committed before it is answered.
     Refused(Refused, Answer<()>),
     /// A session is over.
     Ended(Box<SessionEnd>, Answer<()>),
@@ -97,6 +100,8 @@ pub struct Wanted {
     pub hint: Option<Hint>,
     /// The session's own key, made for it and used once.
     pub session_key: Key,
+    /// Whether they came by the `Host` that `countersign ssh-config` wrote for them.
+    pub by_alias: bool,
 }
 
 /// Whether a session may begin.
@@ -128,8 +133,8 @@ pub struct Opened {
 /// A no, as a person reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Which control, such as `CS-GRANT`.
-    pub control: &'static str,
+    /// What stands in the way.
+    pub by: Code,
     /// Why, as a code for programs.
     pub code: String,
     /// Why, as a sentence.
@@ -143,7 +148,7 @@ impl Refusal {
     #[must_use]
     pub fn line(&self) -> String {
         let next = if self.next.is_empty() { "" } else { "; " };
-        format!("{} {}{next}{}", self.control, self.because, self.next)
+        self.by.says(format_args!("{}{next}{}", self.because, self.next))
     }
 }
 
@@ -166,11 +171,6 @@ pub struct Intent {
     pub offset_us: u64,
 }
 
-/// How an action ended.
-#[derive(Debug, Clone)]
-pub struct ActionEnd {
-    /// The action.
-    pub action: ActionId,
 /// A log-in that a target must refuse.
 #[derive(Debug, Clone)]
 pub struct Probe {
@@ -184,6 +184,11 @@ pub struct Probe {
     pub wrong: Wrong,
 }
 
+/// How an action ended.
+#[derive(Debug, Clone)]
+pub struct ActionEnd {
+    /// The action.
+    pub action: ActionId,
     /// How its program ended.
     pub exit: Exit,
     /// Bytes to the target.

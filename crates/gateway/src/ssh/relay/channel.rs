@@ -13,13 +13,14 @@ use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, client, se
 use tokio::time::timeout;
 
 use crate::ssh::ask::{ActionEnd, Ask, Intent, Refusal, Refused};
+use crate::ssh::refusal::Code;
 use crate::ssh::session::channel::{Last, Ruling};
-use crate::ssh::session::{Answers, Ending, Intake, Screen};
 use crate::ssh::session::check::Form;
+use crate::ssh::session::{Answers, Ending, Intake, Screen};
 use crate::ssh::wire::disposition::{self, Disposition, Kind, Side};
 
-use super::forward::{Gone, ToClient, ToTarget};
 use super::check;
+use super::forward::{Gone, ToClient, ToTarget};
 use super::live::{Live, Session, Stage};
 use super::local::{self, Begun, Outcome};
 use super::passage::Shut;
@@ -38,9 +39,9 @@ pub(super) enum Stop {
     Done,
     /// The action was refused; what to say.
     Refused(Refusal),
-    /// The session is over.
     /// The target is to be checked.
     Check(Form),
+    /// The session is over.
     Shut,
 }
 
@@ -75,7 +76,14 @@ pub(super) async fn serve(mut session: Session, channel: Channel<server::Msg>) {
     let Ok(Ok(target)) = timeout(OPEN_MAX, live.target.channel_open_session()).await else {
         let terminal = begun.as_ref().is_some_and(|begun| begun.pty.is_some());
         if begun.is_some() || local::begun(&mut read, &client).await.is_some() {
-            drop(local::refuse(&client, "CS-TARGET the target opens no further channel", terminal).await);
+            drop(
+                local::refuse(
+                    &client,
+                    &Code::Target.says("the target opens no further channel"),
+                    terminal,
+                )
+                .await,
+            );
         }
         return;
     };
@@ -166,7 +174,7 @@ pub(super) fn prohibited(reason: String) -> ChannelOpenFailure {
 
 pub(super) fn unanswered() -> Refusal {
     Refusal {
-        control: "CS-GATE",
+        by: Code::Gate,
         code: "no_answer".to_owned(),
         because: "the gateway cannot decide now".to_owned(),
         next: "try again".to_owned(),
@@ -241,24 +249,16 @@ impl Relay {
                 stop
             }
         };
+        let stop = match stop {
+            Stop::Check(form) => self.check(form).await.err().unwrap_or(Stop::Done),
+            stop => stop,
+        };
         if matches!(stop, Stop::Shut) {
             self.goodbye().await;
         }
         self.finish().await;
     }
 
-    // From the client.
-
-        let stop = match stop {
-            Stop::Check(form) => self.check(form).await.err().unwrap_or(Stop::Done),
-            stop => stop,
-        };
-    async fn up(&self, read: &mut ChannelReadHalf, target: &ToTarget, begun: Option<Begun>) -> Stop {
-        match self.pump_up(read, target, begun).await {
-            Err(stop) => stop,
-            Ok(()) => Stop::Done,
-        }
-    }
     /// The target is checked instead of used: the report is all that leaves here.
     async fn check(&self, form: Form) -> Result<(), Stop> {
         match check::run(&self.session, &self.live, self.number).await {
@@ -275,6 +275,14 @@ impl Relay {
         }
     }
 
+    // From the client.
+
+    async fn up(&self, read: &mut ChannelReadHalf, target: &ToTarget, begun: Option<Begun>) -> Stop {
+        match self.pump_up(read, target, begun).await {
+            Err(stop) => stop,
+            Ok(()) => Stop::Done,
+        }
+    }
 
     async fn pump_up(&self, read: &mut ChannelReadHalf, target: &ToTarget, begun: Option<Begun>) -> Result<(), Stop> {
         let mut intake = Intake::default();
@@ -326,14 +334,6 @@ impl Relay {
                 self.intend(class, &request, intake.has_pty(), want_reply).await?;
                 self.pass(target, Frame::Opened, request, want_reply).await
             }
-            Ruling::Forward => self.forward(target, request, want_reply).await,
-        }
-    }
-
-    async fn forward(&self, target: &ToTarget, request: Request, want_reply: bool) -> Result<(), Stop> {
-        let size = match &request {
-            Request::Resize(size) => {
-                let recorded = self.live.passage.resize(self.number, size.recorded()).await?;
             Ruling::Check(form) => {
                 let asked = self.live.passage.record(Frame::Mark, self.number, request.described());
                 drop(asked.await?); // it goes nowhere
@@ -342,6 +342,14 @@ impl Relay {
                 }
                 Err(Stop::Check(form))
             }
+            Ruling::Forward => self.forward(target, request, want_reply).await,
+        }
+    }
+
+    async fn forward(&self, target: &ToTarget, request: Request, want_reply: bool) -> Result<(), Stop> {
+        let size = match &request {
+            Request::Resize(size) => {
+                let recorded = self.live.passage.resize(self.number, size.recorded()).await?;
                 return Ok(target.resize(recorded, *size).await?);
             }
             Request::Pty { size, .. } => Some(*size),

@@ -22,6 +22,7 @@ use tokio::time::{sleep_until, timeout};
 use zeroize::Zeroizing;
 
 use crate::ssh::ask::{Ask, Desk, Opened, Opening, Refusal, SessionEnd, Wanted};
+use crate::ssh::refusal::Code;
 use crate::ssh::session::{Effect, End, Input, Life, Order};
 use crate::ssh::wire::{Account, Place, Reachable, resolve};
 
@@ -58,6 +59,7 @@ pub(super) struct Start {
     pub(super) destination: Destination,
     pub(super) connection: server::Handle,
     pub(super) switch: Arc<Switch>,
+    pub(super) by_alias: bool,
 }
 
 /// What channels see.
@@ -112,10 +114,10 @@ impl Session {
 pub(super) struct Live {
     pub(super) id: SessionId,
     pub(super) target: Handle<Side>,
-    pub(super) passage: Arc<Passage>,
-    pub(super) tallies: Arc<Tallies>,
     /// For the check of the target.
     pub(super) again: Again,
+    pub(super) passage: Arc<Passage>,
+    pub(super) tallies: Arc<Tallies>,
     /// The newest warning.
     pub(super) notices: watch::Sender<String>,
 }
@@ -286,12 +288,14 @@ impl Task {
                     .await;
                 match resolve(&place, &all.unwrap_or_default()) {
                     Ok(reachable) => reachable.clone(),
-                    Err(unresolved) => return Some(Input::Refused(format!("CS-GRANT {unresolved}"))),
+                    Err(unresolved) => return Some(Input::Refused(Code::Name.says(unresolved))),
                 }
             }
         };
         let Some((session_key, public)) = fresh_key() else {
-            return Some(Input::Refused("CS-GATE no randomness for the session's key".to_owned()));
+            return Some(Input::Refused(
+                Code::Gate.says("no randomness for the session's key; try again"),
+            ));
         };
         self.session_key = Some(session_key);
         self.wanted = Some(Arc::new(Wanted {
@@ -302,6 +306,7 @@ impl Task {
             account: start.account.account,
             hint: start.account.hint,
             session_key: public,
+            by_alias: start.by_alias,
         }));
         self.perform(Effect::Ask);
         None
@@ -367,14 +372,14 @@ impl Task {
                 self.show(Stage::Live(Arc::new(Live {
                     id: standing.session,
                     target: reached.handle,
+                    again: reached.again,
                     passage: Arc::clone(&standing.passage),
                     tallies: Arc::clone(&self.tallies),
                     notices,
                 })));
                 Some(Input::Connected)
-                    again: reached.again,
             }
-            Done::Reached(Err(unreached)) => Some(Input::Unreachable(unreached.to_string())),
+            Done::Reached(Err(unreached)) => Some(Input::Unreachable(Code::Target.says(unreached))),
         }
     }
 
@@ -382,7 +387,7 @@ impl Task {
         self.asking = false;
         let line = |refusal: Refusal| refusal.line();
         match opening {
-            None => Input::Refused("CS-GATE the gateway cannot decide now; try again".to_owned()),
+            None => Input::Refused(Code::Gate.says("the gateway cannot decide now; try again")),
             Some(Opening::Refused(refusal)) => Input::Refused(line(refusal)),
             Some(Opening::Pending(refusal)) => Input::Pending(line(refusal)),
             Some(Opening::Opened(opened)) => self.opened(*opened),
