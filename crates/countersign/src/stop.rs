@@ -37,13 +37,16 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
         .block_on(work)
 }
 
-/// Diagnostics of a server, on standard error. `COUNTERSIGN_LOG=debug` shows more. Never evidence.
+/// Diagnostics of a server, on standard error. `COUNTERSIGN_LOG=debug` shows more. Never evidence: a line that nobody
+/// reads any more is dropped, and must stop nothing.
 pub(crate) fn diagnostics() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("COUNTERSIGN_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,russh=warn,sqlx=warn,hyper=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would be said on standard error, too, and panic.
+        .log_internal_errors(false)
         .with_ansi(crate::paint::Paint::of_errors().is_on())
         .init();
 }
