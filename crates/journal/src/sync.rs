@@ -4,9 +4,12 @@
 //! what it covered is called possibly lost, in a gap or halt frame in a new segment.
 
 use std::fs::File;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+use rustix::fs::{Advice, fadvise};
 
 use crate::config::MAX_APPEND;
 use crate::halt::HaltReason;
@@ -17,6 +20,8 @@ use crate::writer::{Waiting, Writer};
 
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 const MAX_POISONS: u64 = 1000;
+/// A sync of at least so many bytes is a bulk transfer's.
+const LET_GO_BYTES: u64 = 1024 * 1024;
 
 /// The sync thread.
 pub(crate) fn run(shared: &Shared) {
@@ -85,10 +90,13 @@ fn sync_once(shared: &Shared) -> bool {
         return poison(shared);
     }
     waiting.iter().for_each(Waiting::synced);
-    shared.synced.store(position, Ordering::SeqCst);
+    let before = shared.synced.swap(position, Ordering::SeqCst);
     *lock(&shared.synced_place) = place;
     shared.synced_event.notify(usize::MAX);
     give_back(&files, place.0);
+    if position.saturating_sub(before) >= LET_GO_BYTES {
+        let_go(&files);
+    }
     true
 }
 
@@ -216,6 +224,16 @@ fn give_back(files: &[(Arc<Segment>, u64)], current: u64) {
     for (segment, end) in files.iter().filter(|(segment, _)| segment.number != current) {
         if let Err(error) = trim(&segment.file, *end) {
             tracing::warn!(%error, segment = segment.number, "a full segment could not be trimmed");
+        }
+    }
+}
+
+/// What is synced is read again only for evidence: its pages are let go, so that a bulk transfer writes into few pages
+/// again and again, and pushes nobody else's out of memory. Advice: a refusal changes nothing.
+fn let_go(files: &[(Arc<Segment>, u64)]) {
+    for (segment, end) in files {
+        if let Err(error) = fadvise(&segment.file, 0, NonZeroU64::new(*end), Advice::DontNeed) {
+            tracing::debug!(%error, segment = segment.number, "synced pages stay in memory");
         }
     }
 }
