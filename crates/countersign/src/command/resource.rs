@@ -1,6 +1,6 @@
-//! `countersign resource`: describing a target for the owner to sign, and setting the target up.
+//! `countersign resource`: describing a target for the owner to sign, setting the target up, and checking it.
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::trust::EnvironmentCard;
 use crate::{agent, clock, file, words};
 use clap::{Args, Subcommand, ValueEnum};
@@ -24,6 +24,31 @@ Writes web1.resource.json for the owner to sign (`countersign owner resource web
 set-up of the target. A scan asks the network which keys the host has: compare the fingerprints with the host's own
 (`for f in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -l -f $f; done`) before the owner signs.")]
     Add(AddArgs),
+    /// Try whether a target is set up rightly, in a session of its own
+    #[command(after_help = "Example:
+  countersign request root@web1.acme --reason \"check the set-up\" --for 10m
+  countersign resource check root@web1.acme
+
+Logs in by `ssh`, whose configuration `countersign ssh-config` prints. The gateway then tries
+certificates that the target must refuse, and reads facts about it; each try is an action on
+record. Each line says ok, FAILED or unknown, why, and what to do next. Without this program:
+  ssh -s root+web1.acme@GATEWAY countersign-check
+
+Exit status: 0 all is proven; 1 something failed, or the session did not begin; 69 something could
+not be known.")]
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// `ACCOUNT@RESOURCE.ENVIRONMENT`; you need a grant for it
+    target: String,
+    /// Configuration file for `ssh` [default: ssh's own]
+    #[arg(long, value_name = "FILE")]
+    ssh_config: Option<PathBuf>,
+    /// For programs
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -71,8 +96,57 @@ pub(crate) enum Form {
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Add(args) => add(&args),
+        Command::Check(args) => check(&args),
     }
 }
+
+/// The report is the gateway's, on standard output; its status is passed on.
+fn check(args: &CheckArgs) -> Result<(), Failure> {
+    if args.target.starts_with('-') || !args.target.contains('@') {
+        return Err(Failure::usage(format!(
+            "`{}` is not ACCOUNT@RESOURCE.ENVIRONMENT, such as `root@web1.acme`",
+            args.target
+        )));
+    }
+    let mut ssh = Process::new("ssh");
+    if let Some(file) = &args.ssh_config {
+        ssh.arg("-F").arg(file);
+    }
+    let subsystem = if args.json {
+        "countersign-check --json"
+    } else {
+        "countersign-check"
+    };
+    // A connection of its own: the certificate of a shared one may have run out.
+    ssh.args([
+        "-n",
+        "-T",
+        "-o",
+        "ControlPath=none",
+        "-s",
+        "--",
+        &args.target,
+        subsystem,
+    ]);
+    let status = ssh
+        .status()
+        .map_err(|error| Failure::unavailable(format!("ssh cannot be run: {error}")))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(1) => Err(Failure::silent(Exit::Refused)),
+        Some(69) => Err(Failure::silent(Exit::Unavailable)),
+        Some(GATEWAY_ENDED) => Err(Failure::refused("no report came: the session did not begin, or was ended").next(format!(
+            "a check needs a grant: countersign request {}; where the target refuses the right certificate, compare its \
+             set-up with what `resource add` prints, its clock, and the source address that is signed",
+            args.target
+        ))),
+        _ => Err(Failure::unavailable("ssh did not reach the gateway")
+            .next("does `ssh` know it? `countersign ssh-config` prints what it needs; --ssh-config names the file")),
+    }
+}
+
+/// The exit status of what the gateway itself ends.
+const GATEWAY_ENDED: i32 = 254;
 
 fn add(args: &AddArgs) -> Result<(), Failure> {
     let card: EnvironmentCard = file::read_json(&args.environment, "the public card of an environment")?;
@@ -96,6 +170,17 @@ fn add(args: &AddArgs) -> Result<(), Failure> {
     eprintln!(
         "next: the owner signs it: countersign owner resource {} --dir DIR",
         out.display()
+    );
+    let account = args.accounts.first().map_or("ACCOUNT", AccountName::as_str);
+    eprintln!(
+        "then: with a grant, prove the set-up{}: countersign resource check {account}@{}.{}",
+        if args.sources.is_empty() {
+            " and learn what to name with --source"
+        } else {
+            ""
+        },
+        args.name,
+        card.environment
     );
     Ok(())
 }
