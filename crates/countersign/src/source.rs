@@ -25,10 +25,10 @@ pub(crate) const LOG_DEFAULT: &str = "http://127.0.0.1:7880";
 /// The newest head of a log, from where it is published to everybody.
 pub(crate) async fn published(log: &str, environment: &EnvironmentName) -> Result<Vec<u8>, Failure> {
     let found = Api::open(log)?.bytes(&format!("/{environment}/checkpoint")).await;
-    found.map_err(|failure| match failure.is_absent() {
-        true => Failure::refused(format!("no log of `{environment}` is published at `{log}`"))
-            .next("is that the environment's name? the server prints the address at its start: --log"),
-        false => failure,
+    found.map_err(|failure| {
+        failure
+            .about(&format!("the log of `{environment}`"))
+            .next("is that the environment's name, and its server's log address (--log; printed at its start)?")
     })
 }
 

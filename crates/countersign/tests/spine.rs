@@ -78,6 +78,113 @@ fn a_session_from_request_to_offline_proof() {
     assert!(lineage.contains(&request), "{lineage}");
 
     only_key_holders_see_it(&world, &session);
+    a_cut_shows(&world);
+}
+
+/// The result says how far it reaches; a checkpoint that was kept, from the log or a pack, shows what is missing after it.
+fn a_cut_shows(world: &World) {
+    let trust = "--trust acme/trust.txt";
+    let whole = world.ok(&format!("verify e.pack {trust}"));
+    assert!(
+        whole.contains("(session ended), and vouched for by keys that you trust"),
+        "{whole}"
+    );
+    assert!(whole.contains("cosigned by w.acme.example"), "{whole}");
+    assert!(!whole.contains('\u{1b}'), "no colour into a pipe");
+    let kept = world.ok(&format!("checkpoint --pack e.pack {trust} --out pack.checkpoint"));
+    assert!(kept.contains("cosigned by w.acme.example"), "{kept}");
+    let seen = world.ok(&format!("verify e.pack {trust} --seen pack.checkpoint"));
+    assert!(seen.contains("continues the"), "{seen}");
+    // The log goes on, and the older pack falls short of what was seen of it.
+    world.ok("request root@web1.acme --reason later --yes --key alice");
+    let beyond = within(support::running::PATIENCE, || {
+        drop(std::fs::remove_file(world.path().join("log.checkpoint")));
+        world.ok(&format!("checkpoint acme {trust} --out log.checkpoint"));
+        let cut = world.run(&format!("verify e.pack {trust} --seen log.checkpoint"));
+        (cut.status.code() == Some(1)).then(|| both(&cut))
+    });
+    let beyond = beyond.expect("the log's head grows");
+    assert!(beyond.contains("cut off: you have seen"), "{beyond}");
+    let twice = world.run(&format!("checkpoint acme {trust} --out log.checkpoint"));
+    assert!(both(&twice).contains("exists already"), "{}", both(&twice));
+
+    let pack = std::fs::read(world.path().join("e.pack")).unwrap();
+    std::fs::write(world.path().join("half.pack"), &pack[..pack.len() / 2]).unwrap();
+    std::fs::write(world.path().join("empty.pack"), []).unwrap();
+    for (file, code) in [
+        ("half.pack", 1),
+        ("empty.pack", 1),
+        ("acme/trust.txt", 1),
+        ("acme", 69),
+        ("none.pack", 69),
+    ] {
+        for line in [
+            format!("verify {file} {trust}"),
+            format!("checkpoint --pack {file} {trust} --out never"),
+        ] {
+            let output = world.run(&line);
+            assert_eq!(output.status.code(), Some(code), "{line}\n{}", both(&output));
+            let said = [
+                "damaged, or no evidence pack at all",
+                "it is a folder",
+                "there is no such file",
+            ];
+            assert!(
+                said.iter().any(|said| both(&output).contains(said)),
+                "{line}\n{}",
+                both(&output)
+            );
+        }
+    }
+    assert!(!world.path().join("never").exists());
+}
+
+/// The command that a refusal ends with works as it is pasted, for whoever has `ssh-config`; others are told the
+/// gateway's own name and port.
+#[test]
+fn a_refusal_ends_with_a_command_that_works() {
+    let world = World::start();
+    let (_, port) = world.ssh.rsplit_once(':').unwrap();
+    let typed = world.ssh("alice", "root+web1.acme", "true").output().unwrap();
+    let hint = format!("ask for one: ssh -p {port} gw.test request root@web1.acme --reason \"…\"");
+    assert!(both(&typed).contains(&hint), "{}", both(&typed));
+
+    std::fs::write(world.path().join("gateway.pub"), format!("{}\n", world.host_key)).unwrap();
+    let (alice, known) = (world.path().join("alice"), world.path().join("acme.known_hosts"));
+    let config = world.ok(&format!(
+        "ssh-config --environment acme/acme.public.json --gateway {} --gateway-key gateway.pub --key {} --known-hosts {}",
+        world.ssh,
+        alice.display(),
+        known.display()
+    ));
+    std::fs::write(world.path().join("ssh_config"), config).unwrap();
+    let shell = |line: &str| {
+        let line = line.replace("ssh ", "ssh -F ssh_config -o BatchMode=yes ");
+        let mut command = Command::new("sh");
+        command.current_dir(world.path()).args(["-c", &line]);
+        command.output().unwrap()
+    };
+    let refused = shell("ssh root@web1.acme true");
+    assert_eq!(refused.status.code(), Some(254), "{}", both(&refused));
+    let said = both(&refused);
+    let (_, command) = said.trim_end().split_once("ask for one: ").expect("a command to paste");
+    assert!(
+        command.starts_with("ssh countersign-acme request root@web1.acme"),
+        "{command}"
+    );
+    let asked = shell(&command.replace('…', "several plain words"));
+    assert!(asked.status.success(), "{command}\n{}", both(&asked));
+    let request = both(&asked);
+    let (request, _) = request.split_once('\n').unwrap();
+    let shown = world.ok(&format!("show {request} --key olga"));
+    assert!(
+        shown.contains("several plain words") && shown.contains("waiting"),
+        "{shown}"
+    );
+    world.ok(&format!("approve {request} --yes --key olga"));
+    let shown = world.ok(&format!("show {request} --key olga"));
+    assert!(shown.contains("olga of Acme Ltd, entry"), "{shown}");
+    assert!(shell("ssh root@web1.acme true").status.success());
 }
 
 /// The owner's keys open the recording, also the one kept offline; the operator was given none.

@@ -77,7 +77,7 @@ pub(crate) async fn run(args: ExportArgs) -> Result<(), Failure> {
     let (out, beside) = (args.out.display(), args.identity.as_deref());
     match verify::trust_at_hand(beside.or(Some(&args.out))) {
         Some(trust) => eprintln!("next: countersign verify {out} --trust {}", trust.display()),
-        None => eprintln!("next: countersign verify {out} --trust FILE, {}", verify::WHO_HAS_IT),
+        None => eprintln!("next: countersign verify {out} --trust FILE  {}", verify::WHO_HAS_IT),
     }
     Ok(())
 }

@@ -55,14 +55,14 @@ impl TrustArgs {
         }
         Some(match trust_at_hand(beside) {
             Some(path) => format!("say whom you believe: --trust {}", path.display()),
-            None => format!("say whom you believe: --trust FILE, {WHO_HAS_IT}"),
+            None => format!("say whom you believe: --trust FILE {WHO_HAS_IT}"),
         })
     }
 }
 
 /// Who has a trust file.
 pub(crate) const WHO_HAS_IT: &str =
-    "the trust.txt that the environment's owner gives out (`countersign owner init` wrote it)";
+    "(the trust.txt that the environment's owner gives out; `countersign owner init` wrote it)";
 
 /// A trust file in this folder, or beside a file of the owner's that was named.
 pub(crate) fn trust_at_hand(beside: Option<&Path>) -> Option<PathBuf> {
