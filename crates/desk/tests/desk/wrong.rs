@@ -14,6 +14,17 @@ fn code<T: std::fmt::Debug>(result: Result<T, Failure>) -> &'static str {
     result.expect_err("this must fail").code()
 }
 
+fn doing(class: ActionClass) -> Doing<'static> {
+    Doing {
+        class,
+        command: Some(b"countersign probe"),
+        pty: false,
+        channel: 0,
+        frame: 1,
+        offset_us: 10,
+    }
+}
+
 /// Of each wrong certificate one, for an action that is on record, and none that a rightly set-up target accepts.
 #[tokio::test]
 async fn a_wrong_certificate_is_worthless_and_signed_once() {
@@ -29,18 +40,7 @@ async fn a_wrong_certificate_is_worthless_and_signed_once() {
     };
     let nobody = ActionId::new(START_MS, [1; 10]);
     assert_eq!(code(sign(nobody, &key, Wrong::Expired).await), "not_intended");
-    let probe = Doing {
-        class: ActionClass::Exec,
-        command: Some(b"countersign probe"),
-        pty: false,
-        channel: 0,
-        frame: 1,
-        offset_us: 10,
-    };
-    let shell = Doing {
-        class: ActionClass::Shell,
-        ..probe.clone()
-    };
+    let (probe, shell) = (doing(ActionClass::Exec), doing(ActionClass::Shell));
     let shell = session::intend(&place.desk, &acme(), session.id, &shell).await.unwrap();
     assert_eq!(
         code(sign(shell.action().id, &key, Wrong::Expired).await),

@@ -55,7 +55,7 @@ pub(super) enum Unreached {
 pub(super) struct Reached {
     pub(super) handle: Handle<Side>,
     pub(super) host_key: PublicKey,
-    pub(super) again: Again,
+    pub(super) again: Box<Again>,
 }
 
 /// A target that let the session in, and with what: it can be tried whether it refuses what it must refuse.
@@ -124,7 +124,7 @@ pub(super) async fn dial(
     Ok(Reached {
         handle,
         host_key,
-        again,
+        again: Box::new(again),
     })
 }
 

@@ -115,7 +115,7 @@ pub(super) struct Live {
     pub(super) id: SessionId,
     pub(super) target: Handle<Side>,
     /// For the check of the target.
-    pub(super) again: Again,
+    pub(super) again: Box<Again>,
     pub(super) passage: Arc<Passage>,
     pub(super) tallies: Arc<Tallies>,
     /// The newest warning.
