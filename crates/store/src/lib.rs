@@ -20,6 +20,7 @@ pub mod faults;
 mod faults;
 mod follow;
 mod head;
+mod image;
 mod lock;
 mod open;
 mod place;

@@ -1,5 +1,6 @@
 //! Opening a data directory: lock, tables, reading back where it stood.
 
+use crate::image::Image;
 use crate::lock::{Held, Lock};
 use crate::schema::{self, SchemaError};
 use crate::sql::{DatabaseError, array, number};
@@ -178,6 +179,7 @@ pub(crate) struct Shared {
     pub(crate) writer: Handle,
     pub(crate) readers: SqlitePool,
     pub(crate) committed: watch::Receiver<u64>,
+    pub(crate) image: Image,
     pub(crate) keys: Arc<Keys>,
 }
 
@@ -204,6 +206,8 @@ impl Store {
         let (id, latest_ms, cursor) = standing(&mut db).await?;
         let ticker = Ticker::new(config.clock, latest_ms);
         let (committed_tx, committed) = watch::channel(cursor);
+        let image = Image::default();
+        image.begin(cursor);
         let writer = writer::start(Writer {
             db: Some(db),
             options,
@@ -211,6 +215,7 @@ impl Store {
             boot: config.boot,
             ticker: ticker.clone(),
             committed: committed_tx,
+            image: image.clone(),
             lock,
             state: writer::State::default(),
             #[cfg(feature = "faults")]
@@ -227,6 +232,7 @@ impl Store {
                 writer,
                 readers: readers(&path),
                 committed,
+                image,
                 keys,
             }),
         })
@@ -262,6 +268,7 @@ impl Store {
     pub async fn close(&self) {
         self.shared.readers.close().await;
         self.shared.writer.close().await;
+        self.shared.image.forget();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::commit::Receipt;
 use crate::follow::{stored, versioned};
+use crate::image::{Image, LOADS_MAX};
 use crate::open::Store;
 use crate::sql::{DatabaseError, array, digest, number, signed};
 use model::apply::{Refused, Snapshot, Versioned};
@@ -15,8 +16,8 @@ use std::sync::Arc;
 
 /// Rows in one answer, at most.
 const PAGE_MAX: u32 = 1000;
-/// Entities that one question may look at.
-const LOADS_MAX: usize = 1024;
+/// The newest commit that a reader sees.
+const CURSOR: &str = "SELECT COALESCE(MAX(cursor), 0) FROM log_entry";
 
 /// Why nothing was gathered.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -52,10 +53,20 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn environments(&self) -> Result<Vec<EnvironmentName>, DatabaseError> {
-        let rows = sqlx::query("SELECT name FROM log_environment ORDER BY name")
-            .fetch_all(&self.shared.readers)
-            .await?;
-        rows.iter().map(|row| name(row.try_get(0)?)).collect()
+        if let Some(known) = self.shared.image.environments() {
+            return Ok(known);
+        }
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "SELECT name, ({CURSOR}) FROM log_environment ORDER BY name"
+        )))
+        .fetch_all(&self.shared.readers)
+        .await?;
+        let names = rows.iter().map(|row| name(row.try_get(0)?));
+        let names: Vec<EnvironmentName> = names.collect::<Result<_, _>>()?;
+        if let Some(row) = rows.first() {
+            self.shared.image.learn_environments(number(row, 1)?, &names);
+        }
+        Ok(names)
     }
 
     /// Number of entries in a log.
@@ -63,13 +74,19 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn size(&self, environment: &EnvironmentName) -> Result<u64, DatabaseError> {
-        let row = sqlx::query(
-            "SELECT COALESCE(MAX(idx) + 1, 0) FROM log_entry WHERE log = (SELECT log FROM log_environment WHERE name = ?)",
-        )
+        if let Some(known) = self.shared.image.size(environment) {
+            return Ok(known);
+        }
+        let row = sqlx::query(AssertSqlSafe(format!(
+            "SELECT COALESCE(MAX(idx) + 1, 0), ({CURSOR}) FROM log_entry
+             WHERE log = (SELECT log FROM log_environment WHERE name = ?)"
+        )))
         .bind(environment.as_str())
         .fetch_one(&self.shared.readers)
         .await?;
-        number(&row, 0)
+        let size = number(&row, 0)?;
+        self.shared.image.learn_size(number(&row, 1)?, environment, size);
+        Ok(size)
     }
 
     /// What the state says of `keys`, all at one moment.
@@ -99,6 +116,9 @@ impl Store {
         environment: &EnvironmentName,
         question: impl Fn(&Snapshot) -> Result<R, Refused>,
     ) -> Result<R, GatherError> {
+        if let Some(answer) = self.shared.image.gather(environment, &question) {
+            return Ok(answer?);
+        }
         let mut view = self.view(environment).await?;
         let mut snapshot = Snapshot::partial();
         for _ in 0..LOADS_MAX {
@@ -113,12 +133,23 @@ impl Store {
 
     async fn view(&self, environment: &EnvironmentName) -> Result<View, DatabaseError> {
         let mut transaction = self.shared.readers.begin().await?;
-        let row = sqlx::query("SELECT log FROM log_environment WHERE name = ?")
-            .bind(environment.as_str())
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let log = row.map(|row| row.try_get(0)).transpose()?;
-        Ok(View { transaction, log })
+        let row = sqlx::query(AssertSqlSafe(format!(
+            "SELECT (SELECT log FROM log_environment WHERE name = ?), ({CURSOR})"
+        )))
+        .bind(environment.as_str())
+        .fetch_one(&mut *transaction)
+        .await?;
+        let (log, at) = (row.try_get(0)?, number(&row, 1)?);
+        let image = self.shared.image.clone();
+        if let Some(log) = log {
+            image.learn_log(at, environment, log);
+        }
+        Ok(View {
+            transaction,
+            image,
+            at,
+            log,
+        })
     }
 
     /// Entities of one kind with their state.
@@ -223,17 +254,28 @@ impl Store {
 /// One moment of one log.
 struct View {
     transaction: sqlx::Transaction<'static, sqlx::Sqlite>,
+    image: Image,
+    at: u64,
     log: Option<i64>,
 }
 
 impl View {
     async fn load(&mut self, snapshot: &mut Snapshot, key: EntityKey) -> Result<(), DatabaseError> {
         let value = match self.log {
-            Some(log) => stored(&mut self.transaction, log, &key).await?,
+            Some(log) => self.value(log, &key).await?,
             None => None,
         };
         snapshot.load(key, value);
         Ok(())
+    }
+
+    async fn value(&mut self, log: i64, key: &EntityKey) -> Result<Option<Arc<Versioned>>, DatabaseError> {
+        if let Some(known) = self.image.find(self.at, log, key) {
+            return Ok(known);
+        }
+        let value = stored(&mut self.transaction, log, key).await?;
+        self.image.learn(self.at, log, key.clone(), value.clone());
+        Ok(value)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::cache::Cache;
 use crate::commit::{CommitError, Receipt, Why};
 use crate::faults::{Guard, Point};
 use crate::head::{self, HeadError, SignedHead};
+use crate::image::Image;
 use crate::lock::Lock;
 use crate::open::Ticker;
 use crate::place::{self, Batch, Growth, Head, Placer};
@@ -112,6 +113,7 @@ pub(crate) struct Writer {
     pub(crate) boot: BootId,
     pub(crate) ticker: Ticker,
     pub(crate) committed: watch::Sender<u64>,
+    pub(crate) image: Image,
     pub(crate) guard: Guard,
     pub(crate) lock: Lock,
     pub(crate) state: State,
@@ -250,6 +252,7 @@ impl Writer {
         }
         match self.guard.run(Point::Commit, make_durable(db)).await {
             Ok(()) => {
+                self.image.advance(placed.logs.iter());
                 self.state.absorb(placed, &self.committed);
                 Ok(answers)
             }
@@ -317,6 +320,7 @@ impl Writer {
             .fetch_one(&mut db)
             .await?;
         let cursor = number(&row, 0)?;
+        self.image.begin(cursor);
         self.committed.send_replace(cursor);
         self.db = Some(db);
         Ok(())
@@ -341,6 +345,7 @@ impl Writer {
     /// Closes the connection, which rolls back what is under way, and forgets what was remembered.
     async fn give_up(&mut self) {
         self.state = State::default();
+        self.image.forget();
         if let Some(db) = self.db.take()
             && let Err(error) = db.close().await
         {
@@ -421,6 +426,7 @@ impl Writer {
         let rebuilt = self.guard.run(Point::Project, rebuild::rebuild(db, environment)).await;
         let rebuilt = self.end(rebuilt).await;
         self.state = State::default();
+        self.image.forget_entities();
         rebuilt
     }
 
