@@ -47,7 +47,7 @@ pub(crate) async fn session_cleared(
     committed: Committed<Session>,
     wanted: &model::judge::Wanted,
 ) -> Result<Session, NotCleared> {
-    let _ = committed.session().resource.host.len();
+    assert!(!committed.session().resource.host.is_empty());
     let cleared: Cleared<Session> = publisher.clear(committed, wanted).await?;
     Ok(cleared.into_session())
 }
