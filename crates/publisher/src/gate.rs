@@ -114,6 +114,7 @@ impl Publisher {
         let mut head = self
             .head(environment)
             .ok_or_else(|| unmet("the log is not published"))?;
+        self.nudge(environment);
         let covered = head.wait_for(|head| {
             let stopped = matches!(head.status, Status::Stopped(_) | Status::Behind { .. });
             stopped || head.cosigned.as_ref().is_some_and(|c| c.size > index)

@@ -21,6 +21,8 @@ use tokio::sync::{Notify, watch};
 const READ_AT_ONCE: u32 = 1000;
 /// The longest wait between two looks at the store.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long an entry that nobody waits for may wait for others, so that they share a head.
+const GATHER_FOR: Duration = Duration::from_millis(50);
 /// The wait after a failed cosigning.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -226,6 +228,13 @@ impl Publisher {
         self.log(environment).map(|log| log.head.clone())
     }
 
+    /// Somebody waits for the next head.
+    pub(crate) fn nudge(&self, environment: &EnvironmentName) {
+        if let Some(log) = self.log(environment) {
+            log.nudge.notify_one();
+        }
+    }
+
     pub(crate) fn tree(&self, environment: &EnvironmentName) -> Option<Arc<RwLock<LogTree>>> {
         self.log(environment).map(|log| log.tree.clone())
     }
@@ -346,8 +355,21 @@ impl Task {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.log.nudge.notified() => {}
-                changed = changes.changed() => if changed.is_err() { return },
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.gather().await;
+                }
             }
+        }
+    }
+
+    /// What is committed within a moment goes into one head, unless somebody waits for it.
+    async fn gather(&self) {
+        tokio::select! {
+            () = tokio::time::sleep(GATHER_FOR) => {}
+            () = self.log.nudge.notified() => {}
         }
     }
 
