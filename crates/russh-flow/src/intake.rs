@@ -7,8 +7,9 @@
 
 use std::io;
 use std::num::Wrapping;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use ssh_encoding::{Decode, Reader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -19,10 +20,13 @@ use crate::sshbuffer::SSHBuffer;
 
 /// Room behind a packet for the start of the next; small packets come with one read.
 const AHEAD: usize = 4096;
-/// Data shorter than this is copied: it may share its memory with other packets.
+/// Packets up to this share their memory with others, so data shorter than this is copied.
 const SHARED_MAX: usize = 2 * AHEAD;
 /// Once so much is ready to be written, it is written before more is taken.
 pub(crate) const OUTPUT: usize = 128 * 1024;
+
+/// What fits into less is no bulk data: a buffer that was made for bulk data is not kept after it.
+const SMALL: usize = 1024;
 
 /// Reads and opens the next packet into `buffer.packet`, without its lengths and padding.
 pub(crate) async fn read<R: AsyncRead + Unpin>(
@@ -39,21 +43,80 @@ pub(crate) async fn read<R: AsyncRead + Unpin>(
     if length > PACKET_MAX || total < probe {
         return Err(Error::PacketSize(length));
     }
-    fill(stream, &mut buffer.pending, total).await?;
-    let mut packet = buffer.pending.split_to(total);
-    if buffer.pending.is_empty() {
-        buffer.pending = BytesMut::new();
-    }
-    let plaintext = cipher.open(seqn, &mut packet)?;
+    let (size, packet) = if total <= SHARED_MAX {
+        fill(stream, &mut buffer.pending, total).await?;
+        let mut packet = buffer.pending.split_to(total);
+        if buffer.pending.is_empty() {
+            buffer.pending = BytesMut::new();
+        }
+        (open(cipher, seqn, &mut packet)?, packet.freeze())
+    } else {
+        let mut block = Block::with_room(total + AHEAD);
+        block.0.extend_from_slice(&buffer.pending);
+        while block.0.len() < total {
+            more(stream, &mut block.0).await?;
+        }
+        buffer.pending = BytesMut::from(&block.0[total..]);
+        block.0.truncate(total);
+        (open(cipher, seqn, &mut block.0)?, Bytes::from_owner(block))
+    };
+    buffer.packet = packet.slice(size.min(PACKET_LENGTH_LEN + 1)..size);
+    buffer.seqn += Wrapping(1);
+    buffer.bytes = buffer.bytes.saturating_add(buffer.packet.len());
+    Ok(size)
+}
+
+/// Opens a packet in place; gives where its padding begins.
+fn open(cipher: &mut (dyn OpeningKey + Send), seqn: u32, packet: &mut [u8]) -> Result<usize, Error> {
+    let plaintext = cipher.open(seqn, packet)?;
     let padding = usize::from(plaintext.first().copied().unwrap_or(0));
     let end = plaintext.len().checked_sub(padding).ok_or(Error::IndexOutOfBounds)?;
-    let size = end + PACKET_LENGTH_LEN;
-    packet.truncate(size);
-    packet.advance(size.min(PACKET_LENGTH_LEN + 1));
-    buffer.seqn += Wrapping(1);
-    buffer.bytes = buffer.bytes.saturating_add(packet.len());
-    buffer.packet = packet.freeze();
-    Ok(size)
+    Ok(end + PACKET_LENGTH_LEN)
+}
+
+/// The memory of one large packet. When the last of its data is let go, it waits for the next packet of any session:
+/// given back to the system, each packet would have to be given fresh pages.
+struct Block(Vec<u8>);
+
+/// Blocks that wait.
+static BLOCKS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+/// What one block holds, and how many may wait: 2.3 MiB in all.
+const BLOCK: usize = 36 * 1024 + 512;
+const BLOCKS_MAX: usize = 64;
+
+impl Block {
+    fn with_room(room: usize) -> Self {
+        let kept = (room <= BLOCK).then(|| blocks().pop()).flatten();
+        Self(kept.unwrap_or_else(|| Vec::with_capacity(room.max(BLOCK))))
+    }
+}
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let mut block = std::mem::take(&mut self.0);
+        // What passed here is nobody else's: its memory is written over before it is read again.
+        block.clear();
+        if block.capacity() == BLOCK && blocks().len() < BLOCKS_MAX {
+            blocks().push(block);
+        }
+    }
+}
+
+fn blocks() -> MutexGuard<'static, Vec<Vec<u8>>> {
+    BLOCKS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn more<R: AsyncRead + Unpin>(stream: &mut R, into: &mut impl BufMut) -> Result<(), Error> {
+    match stream.read_buf(into).await? {
+        0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        _ => Ok(()),
+    }
 }
 
 /// Reads until `pending` holds `until` bytes.
@@ -67,9 +130,7 @@ async fn fill<R: AsyncRead + Unpin>(stream: &mut R, pending: &mut BytesMut, unti
         *pending = room;
     }
     while pending.len() < until {
-        if stream.read_buf(pending).await? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
+        more(stream, pending).await?;
     }
     Ok(())
 }
@@ -100,7 +161,7 @@ pub(crate) fn data(packet: &mut Bytes, rest: &mut impl Reader) -> Result<Bytes, 
 
 /// After everything was written: the buffer is ready for more, and is not kept when it is far too large.
 pub(crate) fn written(buffer: &mut Vec<u8>) {
-    if buffer.capacity() > OUTPUT / 2 && buffer.len() < buffer.capacity() / 8 {
+    if buffer.capacity() > OUTPUT / 2 && buffer.len() < SMALL {
         *buffer = Vec::new();
     }
     buffer.clear();
