@@ -19,7 +19,7 @@ use crate::compression::Decompress;
 use crate::sshbuffer::SSHBuffer;
 
 /// Room behind a packet for the start of the next; small packets come with one read.
-const AHEAD: usize = 4096;
+const AHEAD: usize = 1024;
 /// Packets up to this share their memory with others, so data shorter than this is copied.
 const SHARED_MAX: usize = 2 * AHEAD;
 /// Once so much is ready to be written, it is written before more is taken.
@@ -34,6 +34,8 @@ pub(crate) async fn read<R: AsyncRead + Unpin>(
     buffer: &mut SSHBuffer,
     cipher: &mut (dyn OpeningKey + Send),
 ) -> Result<usize, Error> {
+    // Whoever waits long keeps no more than room for a small packet.
+    buffer.packet = Bytes::new();
     let probe = cipher.packet_length_to_read_for_block_length();
     fill(stream, &mut buffer.pending, probe).await?;
     let seqn = buffer.seqn.0;
