@@ -1,7 +1,7 @@
 //! Moves bytes between a person's client and a target: connections, channels, tasks. Decides nothing by itself: the
 //! names are read by `wire`, what happens next is said by `session`, and whether it may is asked through `ask`.
 //!
-//! - [`gateway`]: the listener, and how many strangers it bears; [`refusals`]: how many it turned away
+//! - [`gateway`]: the listener; `strangers`: how many it bears, and who gives way; [`refusals`]: how many it turned away
 //! - `connection`: one log-in, at the gateway or behind `-J`; `line`: its socket, which can be cut
 //! - `live`: one session's task; `passage`: where its bytes are recorded, held or stopped
 //! - `channel`, `local`: one channel, with a target and without; `words`: the gateway's own
@@ -20,6 +20,7 @@ mod local;
 mod passage;
 pub mod refusals;
 mod request;
+mod strangers;
 mod transport;
 mod words;
 

@@ -12,7 +12,7 @@ use model::signature::{Key, LogIn};
 use russh::keys::{Algorithm, PublicKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Unsupported, VerifiedPublicKey};
 use russh::{Channel, ChannelOpenFailure};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use crate::ssh::ask::{ALIAS_USER, Ask, Refused};
 use crate::ssh::refusal::Code;
@@ -23,8 +23,8 @@ use super::channel::{self, To, prohibited};
 use super::gateway::Gateway;
 use super::line::{Line, Switch};
 use super::live::{self, Destination, Session, Stage, Start};
-use super::transport;
 use super::words::{self, Speaker};
+use super::{strangers, transport};
 
 /// Channels of one connection at once.
 const CHANNELS_MAX: usize = 256;
@@ -62,7 +62,7 @@ pub(super) struct Connection {
     peer: SocketAddr,
     way: Way,
     switch: Arc<Switch>,
-    stranger: Option<OwnedSemaphorePermit>,
+    stranger: Option<strangers::Place>,
     unknown_key: Arc<AtomicBool>,
     proof: Option<LogIn>,
     person: Option<(PublicKey, Key)>,
@@ -78,7 +78,7 @@ impl Connection {
         peer: SocketAddr,
         way: Way,
         switch: Arc<Switch>,
-        stranger: Option<OwnedSemaphorePermit>,
+        stranger: Option<strangers::Place>,
     ) -> Self {
         Self {
             gateway,

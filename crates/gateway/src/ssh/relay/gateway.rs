@@ -1,5 +1,5 @@
-//! The gateway's listener: accepts connections, bears only so many strangers at once and each only so long, and counts
-//! those that it turned away.
+//! The gateway's listener: accepts connections, bears only so many strangers at once (see `strangers`) and each only so
+//! long, and counts those that it turned away.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,13 +8,14 @@ use std::time::Duration;
 use russh::Limits;
 use russh::keys::PrivateKey;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::ssh::ask::Desk;
 
 use super::connection::{Connection, Way};
 use super::line::{Line, Switch};
 use super::refusals::Refusals;
+use super::strangers::{Place, Strangers};
 use super::transport;
 
 /// What a gateway is told when it starts.
@@ -67,7 +68,7 @@ impl Gateway {
 
     /// Serves connections until shutdown.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let strangers = Arc::new(Semaphore::new(self.settings.strangers_max));
+        let strangers = Strangers::new(self.settings.strangers_max);
         let mut shutdown = self.shutdown.clone();
         loop {
             let accepted = tokio::select! {
@@ -79,22 +80,22 @@ impl Gateway {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            let Ok(place) = Arc::clone(&strangers).try_acquire_owned() else {
+            let switch = Arc::new(Switch::default());
+            let Some(place) = strangers.admit(peer.ip(), &switch) else {
                 self.refusals.count("too_many");
                 continue;
             };
             let gateway = Arc::clone(&self);
             tokio::spawn(async move {
-                gateway.connected(socket, peer, place).await;
+                gateway.connected(socket, peer, (switch, place)).await;
             });
         }
     }
 
-    async fn connected(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, place: tokio::sync::OwnedSemaphorePermit) {
+    async fn connected(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, (switch, place): (Arc<Switch>, Place)) {
         if socket.set_nodelay(true).is_err() {
             return self.refusals.count("socket");
         }
-        let switch = Arc::new(Switch::default());
         let line = Line::new(socket, Arc::clone(&switch), self.settings.log_in_max);
         let config = transport::server(&self.settings, None);
         let connection = Connection::new(Arc::clone(&self), peer, Way::Outer, Arc::clone(&switch), Some(place));
@@ -104,10 +105,11 @@ impl Gateway {
             drop(running.await);
         }
         if !switch.is_logged_in() {
-            let code = match (switch.was_late(), unknown.load(std::sync::atomic::Ordering::SeqCst)) {
-                (true, _) => "late",
-                (false, true) => "unknown_key",
-                (false, false) => "no_log_in",
+            let code = match unknown.load(std::sync::atomic::Ordering::SeqCst) {
+                _ if switch.gave_way() => "too_many",
+                _ if switch.was_late() => "late",
+                true => "unknown_key",
+                false => "no_log_in",
             };
             self.refusals.count(code);
         }

@@ -18,6 +18,7 @@ pub(super) struct Switch {
     logged_in: AtomicBool,
     cut: AtomicBool,
     late: AtomicBool,
+    gave_way: AtomicBool,
     reader: Mutex<Option<Waker>>,
     writer: Mutex<Option<Waker>>,
 }
@@ -35,6 +36,16 @@ impl Switch {
     /// Whether the deadline has cut it.
     pub(super) fn was_late(&self) -> bool {
         self.late.load(SeqCst)
+    }
+
+    /// Cuts it, to make room for others.
+    pub(super) fn give_way(&self) {
+        self.gave_way.store(true, SeqCst);
+        self.cut();
+    }
+
+    pub(super) fn gave_way(&self) -> bool {
+        self.gave_way.load(SeqCst)
     }
 
     /// Nothing is read or written from now on.
