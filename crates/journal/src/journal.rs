@@ -6,8 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::thread::{JoinHandle, current};
+use std::time::{Duration, Instant};
 
 use recording::{Sealer, SessionId, chain_start};
 
@@ -25,6 +25,8 @@ use crate::sync;
 use crate::writer::Writer;
 
 const LOCK_FILE: &str = "journal.lock";
+/// How long a close waits for its threads; a storage that hangs does not hang whoever closes.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 /// Why a journal cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +73,6 @@ pub struct Journal {
 struct Owner {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Held for its lock.
-    _lock: File,
 }
 
 impl Journal {
@@ -99,11 +99,10 @@ impl Journal {
         let writer = Writer::new(first, &config);
         let shared = Arc::new(Shared::new(config, writer, catalog, free));
         shared.set_available(free);
-        let threads = start(&shared).map_err(failed)?;
+        let threads = start(&shared, held).map_err(failed)?;
         let owner = Owner {
             shared,
             threads: Mutex::new(threads),
-            _lock: held,
         };
         Ok((Self { owner: Arc::new(owner) }, recovery))
     }
@@ -284,9 +283,11 @@ impl Journal {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.shared.wake(|wake| wake.end = true);
-        for thread in lock(&self.threads).drain(..) {
-            thread.thread().unpark();
-            drop(thread.join());
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        // The last handle may go with something that one of them has woken.
+        let own = threads.iter().any(|thread| thread.thread().id() == current().id());
+        if !own && !join_by(Instant::now() + CLOSE_MAX, threads) {
+            tracing::error!("the journal's storage hangs; it is left behind");
         }
         // Sessions hold what they share; without this they would hold each other.
         let sessions = std::mem::take(&mut *lock(&self.shared.sessions));
@@ -298,6 +299,21 @@ impl Shared {
     pub(crate) fn forget_live(&self, session: &SessionId) {
         lock(&self.sessions).remove(session);
     }
+}
+
+/// Waits for the end of these threads, until `deadline`.
+fn join_by(deadline: Instant, threads: Vec<JoinHandle<()>>) -> bool {
+    for thread in threads {
+        while !thread.is_finished() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            thread.thread().unpark();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(thread.join());
+    }
+    true
 }
 
 /// A journal's directory, for reading.
@@ -359,11 +375,13 @@ fn take_lock(dir: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn start(shared: &Arc<Shared>) -> io::Result<Vec<JoinHandle<()>>> {
+/// The directory's lock is held as long as its writer lives.
+fn start(shared: &Arc<Shared>, held: File) -> io::Result<Vec<JoinHandle<()>>> {
     let (one, two) = (Arc::clone(shared), Arc::clone(shared));
-    let syncing = std::thread::Builder::new()
-        .name("journal-sync".into())
-        .spawn(move || sync::run(&one))?;
+    let syncing = std::thread::Builder::new().name("journal-sync".into()).spawn(move || {
+        sync::run(&one);
+        drop(held);
+    })?;
     let watching = std::thread::Builder::new()
         .name("journal-watch".into())
         .spawn(move || sync::watch(&two))?;

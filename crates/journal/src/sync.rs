@@ -25,6 +25,7 @@ const LET_GO_BYTES: u64 = 1024 * 1024;
 
 /// The sync thread.
 pub(crate) fn run(shared: &Shared) {
+    let _ended = Ended(shared);
     let mut looked = Instant::now();
     loop {
         let asked = shared.wait_asked(HOUSEKEEPING, |wake| wake.dirty || wake.now || wake.stop || wake.end);
@@ -249,9 +250,20 @@ fn end(shared: &Shared) {
     if let Some(ahead) = &writer.next {
         drop(std::fs::remove_file(&ahead.path));
     }
-    drop(writer);
-    shared.ended.store(true, Ordering::SeqCst);
-    shared.synced_event.notify(usize::MAX);
+}
+
+/// The end of the sync thread, by whatever way. When it panicked nobody syncs any more, so every session stops.
+struct Ended<'a>(&'a Shared);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let Self(shared) = self;
+        shared.ended.store(true, Ordering::SeqCst);
+        if std::thread::panicking() {
+            shared.stop(HaltReason::SyncFailed);
+        }
+        shared.synced_event.notify(usize::MAX);
+    }
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -13,6 +13,9 @@ use bytes::Bytes;
 use journal::{Ending, HaltReason, Journal, OpenError, SessionError, SessionStart, State};
 use keep::{config, dek, id, pass_on, play, session, until};
 use recording::{Content, Kind, Resize};
+use std::future::Future as _;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 
 fn outputs(played: &[recording::Played]) -> Vec<u8> {
     let bytes = played.iter().filter_map(|one| match &one.content {
@@ -20,6 +23,61 @@ fn outputs(played: &[recording::Played]) -> Vec<u8> {
         _ => None,
     });
     bytes.flatten().collect()
+}
+
+/// Somebody who waits, and is woken by the journal's own thread.
+enum Waiter {
+    Panics,
+    Drops(Mutex<Option<Journal>>),
+}
+
+impl Wake for Waiter {
+    fn wake(self: Arc<Self>) {
+        match &*self {
+            Self::Panics => panic!("a waiter panics"),
+            Self::Drops(journal) => drop(journal.lock().unwrap().take()),
+        }
+    }
+}
+
+/// Nobody syncs any more: nothing passes, and the close does not wait for who is not there.
+#[test]
+fn a_sync_thread_that_panics_stops_every_session_and_hangs_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(config(dir.path())).unwrap();
+    let mut one = session(&journal, 1);
+    let two = session(&journal, 2);
+    let waker = Waker::from(Arc::new(Waiter::Panics));
+    let mut halted = Box::pin(two.halted());
+    assert!(halted.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    pass_on(one.write(Kind::Output, 1, "kept", 0).unwrap().release());
+    until("it stops", || {
+        journal.health().state == State::Stopped(HaltReason::SyncFailed)
+    });
+    assert!(one.write(Kind::Output, 1, "x", 1).is_err());
+    drop(journal);
+    // A panic in the middle of waking leaves the list of those who wait in disorder.
+    std::mem::forget(halted);
+    assert_eq!(
+        outputs(&play(
+            1,
+            Journal::open(config(dir.path())).unwrap().0.extents(&id(1)).unwrap()
+        )),
+        b"kept"
+    );
+}
+
+#[test]
+fn the_last_handle_may_go_in_the_journals_own_thread() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(config(dir.path())).unwrap();
+    let mut one = session(&journal, 1);
+    let two = session(&journal, 2);
+    let waker = Waker::from(Arc::new(Waiter::Drops(Mutex::new(Some(journal)))));
+    let mut halted = Box::pin(two.halted());
+    assert!(halted.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    pass_on(one.write(Kind::Output, 1, "kept", 0).unwrap().release());
+    until("it is closed", || Journal::open(config(dir.path())).is_ok());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use journal::{Halt, HaltReason, Journal, JournalConfig, SessionError, SessionJournal, SessionStart, State};
+use journal::{Halt, HaltReason, Journal, JournalConfig, OpenError, SessionError, SessionJournal, SessionStart, State};
 use keep::{child, config, dek, id, pass_on, play, session, shim, until};
 use recording::{Content, GapReason, Kind, Played};
 
@@ -376,6 +376,25 @@ fn child_failing_write() {
             .unwrap()
             .release(),
     );
+}
+
+#[test]
+fn a_sync_that_never_ends_does_not_hang_who_closes() {
+    under_shim("child_close_on_hanging_sync", "fdatasync:1:delay=600000");
+}
+
+#[test]
+#[ignore = "a process of its own, started by the test above"]
+fn child_close_on_hanging_sync() {
+    let Some((dir, config)) = in_child() else { return };
+    let (journal, _) = Journal::open(config.clone()).unwrap();
+    let mut one = session(&journal, 1);
+    arm(&dir);
+    pass_on(one.write(Kind::Output, 1, "waits", 1).unwrap().release());
+    until("it hangs", || journal.health().sync_running.is_some());
+    drop(journal);
+    // Who still writes there keeps it.
+    assert!(matches!(Journal::open(config), Err(OpenError::InUse(_))));
 }
 
 #[test]
