@@ -24,7 +24,7 @@ demo: ## one privileged session from request to offline proof, then six forgerie
 	@$(STAGE) build $(CARGO) build --locked -p countersign -p countersign-verify --bins --example insider
 	@demo/run
 
-test: ## every check: format, lints, house rules, all tests with real sshd, documentation tests, fuzz corpora
+test: ## every check: format, lints, house rules, all tests with real sshd, documentation tests, the demo
 	@$(STAGE) setup .ci/setup test
 	@$(STAGE) format $(CARGO) fmt --all --check
 	@$(STAGE) licences .ci/deny
@@ -32,6 +32,7 @@ test: ## every check: format, lints, house rules, all tests with real sshd, docu
 	@$(STAGE) build .ci/nextest build
 	@$(STAGE) doctests $(CARGO) test --locked --workspace --exclude russh-flow --doc --quiet
 	@$(STAGE) tests .ci/nextest all
+	@CI=true $(STAGE) demo demo/run
 
 check: ## before a commit: format, lints, house rules, unit tests (under 3 minutes warm)
 	@$(STAGE) fetch $(CARGO) fetch --locked --quiet

@@ -487,7 +487,7 @@ fn tree(entries: &[Vec<u8>]) -> (Tree, BTreeMap<(u8, u64), Hash>) {
 fn kept_heads(disk: &Path, environment: &EnvironmentName) -> Vec<SignedCheckpoint> {
     let path = disk.join(format!("heads/{environment}.jsonl"));
     let text = std::fs::read_to_string(path).expect("the kept heads");
-    let notes = text.lines().map(|line| {
+    let notes = text.lines().filter(|line| !line.is_empty()).map(|line| {
         let kept: serde_json::Value = serde_json::from_str(line).unwrap();
         SignedCheckpoint::parse(kept["note"].as_str().unwrap().as_bytes()).unwrap()
     });
