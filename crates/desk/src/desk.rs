@@ -352,7 +352,8 @@ impl Desk {
 }
 
 /// What a commit's error means to a caller. An opening or an action of unknown outcome is not looked up here: its permit
-/// is gone, so it never takes effect. Whoever opened ends what is stored (`open::settle`), at the latest the next start.
+/// is gone, so it never takes effect. Whoever asked ends what is stored (`open::settle`, `session::settle_intent`), at the
+/// latest the next start.
 pub(crate) fn failure(error: CommitError) -> Failure {
     match error {
         CommitError::NotStored(why) => unavailable(why),

@@ -73,10 +73,18 @@ pub async fn open_session(
 /// What became of an opening that was answered with [`Failure::Unknown`]; asks until the store answers. An opening that
 /// is stored after all is open, though its permit is gone: whoever asked for it has to end it on record.
 pub async fn settle(desk: &Desk, environment: &EnvironmentName, entry: EntryId) -> Option<(SessionId, Opened)> {
+    match settled(desk, environment, entry).await? {
+        (session, Body::Opened(opened)) => Some((session, opened)),
+        _ => None,
+    }
+}
+
+/// What a session's entry of unknown outcome says, if it is stored; asks until the store answers.
+pub(crate) async fn settled(desk: &Desk, environment: &EnvironmentName, entry: EntryId) -> Option<(SessionId, Body)> {
     loop {
         match try_settle(desk, environment, entry).await {
             Ok(settled) => return settled,
-            Err(failure) => tracing::debug!(%environment, %entry, %failure, "an opening's outcome is still not known"),
+            Err(failure) => tracing::debug!(%environment, %entry, %failure, "an entry's outcome is still not known"),
         }
         tokio::time::sleep(SETTLE_EVERY).await;
     }
@@ -86,15 +94,12 @@ async fn try_settle(
     desk: &Desk,
     environment: &EnvironmentName,
     entry: EntryId,
-) -> Result<Option<(SessionId, Opened)>, Failure> {
+) -> Result<Option<(SessionId, Body)>, Failure> {
     let Some(receipt) = desk.store().settle(environment, entry).await.map_err(unavailable)? else {
         return Ok(None);
     };
     let stored = desk.parsed(environment, receipt.index).await?;
-    match (stored.session, stored.body) {
-        (Some(link), Body::Opened(opened)) => Ok(Some((link.id, opened))),
-        _ => Ok(None),
-    }
+    Ok(stored.session.map(|link| (link.id, stored.body)))
 }
 
 async fn try_open(

@@ -5,7 +5,7 @@
 
 use crate::desk::{Desk, Listing, failure};
 use crate::failure::Failure;
-use crate::sealing;
+use crate::{open, sealing};
 use model::apply::{Refused, Snapshot};
 use model::body::{ActionEnded, ActionRefused, Body, Ended, Gap, GapCause, Lost, NodeStarted, Progress, ProgressLine};
 use model::chain::{Action, Draft, Intent, Permit, refused_action};
@@ -78,6 +78,27 @@ pub async fn intend(
         }
         other => other,
     }
+}
+
+/// Settles an intent that was answered with [`Failure::Unknown`]; asks until the store answers. One that is stored after
+/// all has an end on record at once: it never began, so nothing exited, nothing passed and no frame was taken.
+///
+/// # Errors
+/// When its end could not be stored.
+pub async fn settle_intent(desk: &Desk, environment: &EnvironmentName, entry: EntryId) -> Result<(), Failure> {
+    let Some((session, Body::Intended(intended))) = open::settled(desk, environment, entry).await else {
+        return Ok(());
+    };
+    let ended = ActionEnded {
+        action: intended.action,
+        exit_status: None,
+        exit_signal: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        frame: intended.frame,
+    };
+    let draft = Draft::new(desk.entry_id()?, Body::ActionEnded(ended)).in_session(session);
+    desk.record_one(environment, draft).await.map(drop)
 }
 
 async fn try_intend(

@@ -367,6 +367,44 @@ async fn an_opening_of_unknown_outcome_is_settled() {
     }
 }
 
+/// An intent whose commit went unanswered never begins; once the store answers, what is stored has its end.
+#[tokio::test]
+async fn an_intent_of_unknown_outcome_has_an_end() {
+    let place = Place::founded().await;
+    let (_, session) = opened(&place).await;
+    let id = session.session().id;
+    for stored in [true, false] {
+        let fault = if stored { Fault::DoneWithError } else { Fault::NotDone };
+        place.faults.arm(Point::Commit, fault);
+        place.faults.arm(Point::LookUp, Fault::NotDone);
+        let unknown = session::intend(&place.desk, &acme(), id, &exec(b"id")).await;
+        let Err(Failure::Unknown(entry)) = unknown else {
+            panic!("{unknown:?}")
+        };
+        // It does not answer at first.
+        place.faults.arm(Point::Reconnect, Fault::NotDone);
+        session::settle_intent(&place.desk, &acme(), entry).await.unwrap();
+        assert!(place.faults.spent());
+    }
+    let log = place_log(&place.desk).await;
+    let [.., opened, intended, ended] = log.as_slice() else {
+        panic!("{log:?}")
+    };
+    assert_eq!(opened.body.kind(), "session.opened");
+    let (Body::Intended(intended), Body::ActionEnded(ended)) = (&intended.body, &ended.body) else {
+        panic!("{log:?}")
+    };
+    let never = ActionEnded {
+        action: intended.action,
+        exit_status: None,
+        exit_signal: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        frame: intended.frame,
+    };
+    assert_eq!(*ended, never);
+}
+
 async fn listening(place: &Place) -> (GrantId, SessionId, Orders) {
     let (grant, session) = opened(place).await;
     let id = session.session().id;

@@ -1,6 +1,7 @@
 //! Actions inside a session: their intent on record before they begin, their end after, and what was refused.
 
 use super::Clerk;
+use super::live::Standing;
 use super::opening::refusal;
 use desk::Failure;
 use desk::attempt::{self, Operation};
@@ -14,10 +15,16 @@ use model::id::ActionId;
 use model::signature::Key;
 use recording::Exit;
 use ssh_key::Certificate;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 impl Clerk {
     pub(super) async fn intend(&self, intent: Intent) -> Result<ActionId, Refusal> {
         let standing = self.sessions.find(intent.session).ok_or_else(gone)?;
+        let unknown = Arc::clone(&standing.intents)
+            .acquire_owned()
+            .await
+            .map_err(|_| gone())?;
         let doing = Doing {
             class: intent.class,
             command: intent.command.as_deref(),
@@ -28,8 +35,24 @@ impl Clerk {
         };
         let committed = session::intend(&self.desk, &standing.environment, intent.session, &doing)
             .await
-            .map_err(|failure| refusal(&failure))?;
+            .map_err(|failure| {
+                self.settle_intent(standing, &failure, unknown);
+                refusal(&failure)
+            })?;
         Ok(self.sessions.began(intent.session, committed.into_action()))
+    }
+
+    /// An intent of unknown outcome began nothing. Where it is stored after all, that is put on record, and the session's
+    /// end waits for it.
+    fn settle_intent(&self, standing: Arc<Standing>, failure: &Failure, unknown: OwnedSemaphorePermit) {
+        let Failure::Unknown(entry) = *failure else { return };
+        let desk = Arc::clone(&self.desk);
+        tokio::spawn(async move {
+            if let Err(failure) = session::settle_intent(&desk, &standing.environment, entry).await {
+                tracing::error!(%entry, %failure, "the end of an action that never began could not be recorded");
+            }
+            drop(unknown);
+        });
     }
 
     /// For a log-in that the target must refuse.

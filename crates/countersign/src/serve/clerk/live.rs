@@ -18,12 +18,14 @@ use publisher::{Freshness, Status};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 /// How often the age of the head is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Orders that may wait for a session; each comes once.
 const ORDERS: usize = 8;
+/// Intents of one session that are committed at once; more wait.
+pub(super) const INTENTS_MAX: u32 = 64;
 
 /// A live session.
 pub(super) struct Standing {
@@ -31,6 +33,8 @@ pub(super) struct Standing {
     pub(super) session: SessionId,
     /// The window's end, Unix milliseconds.
     pub(super) until_ms: u64,
+    /// A place for each intent whose outcome is not known yet; the session's end takes all of them.
+    pub(super) intents: Arc<Semaphore>,
 }
 
 /// What is remembered of a live session beside [`Standing`].
@@ -215,6 +219,7 @@ impl Clerk {
             return;
         };
         let (id, environment) = (end.session, &standing.environment);
+        let _settled = standing.intents.acquire_many(INTENTS_MAX).await;
         if let Some(gap) = end.recording.doubt {
             let (range, cause) = ((gap.from, None), recorder::cause(gap.reason));
             if let Err(failure) = desk::session::gap(&self.desk, environment, id, range, cause).await {

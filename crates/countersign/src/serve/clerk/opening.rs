@@ -4,7 +4,7 @@
 //! something that concerns the request changes, the first answer is given again.
 
 use super::Clerk;
-use super::live::Standing;
+use super::live::{INTENTS_MAX, Standing};
 use crate::command::ssh_config;
 use desk::attempt::{self, Operation};
 use desk::open::{self, Arrival};
@@ -26,6 +26,7 @@ use recording::{Dek, chain_start};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 /// Those who wait, that are remembered; beyond these a wait is refused on record again.
@@ -268,6 +269,7 @@ impl Clerk {
             environment: environment.clone(),
             session: session.id,
             until_ms: session.facts.until_ms,
+            intents: Arc::new(Semaphore::new(INTENTS_MAX as usize)),
         };
         let orders = self.sessions.begin(self, standing).await;
         let orders = orders.map_err(|failure| unrecorded(&failure))?;
