@@ -12,13 +12,13 @@ use desk::approve::{self, Decided, RequestView};
 use desk::attempt::Operation;
 use desk::people::{self, Caller};
 use desk::reach::{self, Reach};
-use desk::read::{self, RequestLine};
+use desk::read::{self, GrantLine, RequestLine};
 use desk::request::{self, Prepared, Wish};
 use desk::{Receipt, stop, stranger};
 use model::body::RequestProof;
 use model::bytes::Digest;
 use model::commitment::Openings;
-use model::id::{EntryId, RequestId};
+use model::id::{EntryId, GrantId, RequestId};
 use model::name::EnvironmentName;
 use model::signature::{Namespace, Signature, Signed};
 use model::statement::{Approval, Denial, Kill, Request, Revocation, Workflow};
@@ -217,6 +217,18 @@ pub(crate) async fn submit_denial(
     Sent(signed): Sent<Signed<Denial>>,
 ) -> Answer<Decided> {
     Ok(Json(approve::submit_denial(&api.desk, &caller.callers, signed).await?))
+}
+
+pub(crate) async fn show_grant(
+    State(api): State<Shared>,
+    caller: SignedIn,
+    Path(id): Path<String>,
+) -> Answer<GrantLine> {
+    Ok(Json(read::grant(&api.desk, &caller.callers, grant_id(&id)?).await?))
+}
+
+pub(crate) fn grant_id(text: &str) -> Result<GrantId, Problem> {
+    text.parse().map_err(|error| Problem::field("id", format!("{error}")))
 }
 
 pub(crate) async fn submit_revocation(

@@ -50,6 +50,7 @@ fn all() -> Vec<Endpoint> {
         signed_in(GET, "/v1/requests/{id}/approval", get(access::approval_statement)),
         signed_in(POST, "/v1/approvals", post(access::submit_approval)),
         signed_in(POST, "/v1/denials", post(access::submit_denial)),
+        signed_in(GET, "/v1/grants/{id}", get(access::show_grant)),
         signed_in(POST, "/v1/revocations", post(access::submit_revocation)),
         signed_in(POST, "/v1/kills", post(access::submit_kill)),
         signed_in(GET, "/v1/sessions", get(reading::sessions)),

@@ -2,6 +2,7 @@
 //! say all of it that a person has to agree to, in an order that a person can follow.
 
 use crate::clock;
+use desk::read::GrantLine;
 use model::statement::{Custody, Engagement, Gate, Genesis, Resource, Scope, Workflow};
 use serde::Serialize;
 use std::fmt::Display;
@@ -150,6 +151,23 @@ pub(crate) fn workflow(workflow: &Workflow, (owner, backup): (&str, &str)) -> St
 }
 
 /// What is asked and granted.
+/// What a grant covers, to whoever takes it back.
+pub(crate) fn grant(line: &GrantLine) -> String {
+    let granted = &line.state.granted;
+    let mut text = format!(
+        "Granted to {}, in `{}`:\n\n{}",
+        line.handle,
+        line.environment,
+        scope(&granted.scope)
+    );
+    text.push_str(&self::line("request", granted.request));
+    text.push_str(&self::line("grant", granted.grant));
+    if line.state.revoked.is_some() {
+        text.push_str(&self::line("taken back", "already"));
+    }
+    text
+}
+
 pub(crate) fn scope(scope: &Scope) -> String {
     let version: String = scope.policy.to_string().chars().take(12).collect();
     let mut page = Page::new(format!(

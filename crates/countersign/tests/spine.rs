@@ -235,6 +235,13 @@ fn live_sessions_end_when_they_must() {
         .spawn()
         .unwrap();
     live(&world);
+    // What is taken back is shown first; nothing is taken back unasked.
+    let unasked = world.run(&format!("revoke {grant} --key olga"));
+    let shown = both(&unasked);
+    assert!(!unasked.status.success(), "{shown}");
+    for part in ["Granted to alice, in `acme`", "web1", "root", &grant] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
     world.ok(&format!("revoke {grant} --yes --key olga"));
     let ended = within(Duration::from_secs(4), || cut.try_wait().unwrap()).expect("it ends");
     assert!(!ended.success());
@@ -259,11 +266,12 @@ fn a_window_ends_live_sessions() {
     assert_late(&world, "expired");
 }
 
-/// The id of the session that is live.
+/// The id of the session that is live, once its command has begun.
 fn live(world: &World) -> String {
     let found = within(Duration::from_secs(10), || {
         let lines = world.ok("sessions --live --key bob");
-        lines.split_whitespace().next().map(str::to_owned)
+        let begun = lines.lines().find(|line| line.contains("1 action"));
+        begun.and_then(|line| line.split_whitespace().next().map(str::to_owned))
     });
     found.expect("a live session")
 }

@@ -1,7 +1,7 @@
-//! Reading what is on record: sessions, requests, entries, blobs.
+//! Reading what is on record: sessions, requests, grants, entries, blobs.
 //!
-//! People of the environment's owner read all of it; everybody else reads their own requests and sessions. Content
-//! leaves as ciphertext, but for what approvers are shown (see `approve`).
+//! People of the environment's owner read all of it; everybody else reads their own requests, grants and sessions.
+//! Content leaves as ciphertext, but for what approvers are shown (see `approve`).
 
 use crate::approve;
 use crate::attempt::{self, Operation};
@@ -10,12 +10,12 @@ use crate::failure::Failure;
 use crate::people::{self, Caller};
 use model::body::Body;
 use model::bytes::Digest;
-use model::entity::{EntityKey, RequestState, SessionState};
+use model::entity::{EntityKey, GrantState, RequestState, SessionState};
 use model::entry::Entry;
-use model::id::{IdentityId, SessionId};
+use model::id::{GrantId, IdentityId, SessionId};
 use model::name::{EnvironmentName, Handle};
 use model::statement::Role;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Entries in one answer.
 pub const ENTRIES_MAX: u32 = 256;
@@ -42,6 +42,17 @@ pub struct RequestLine {
     pub handle: Handle,
     /// How it stands.
     pub state: RequestState,
+}
+
+/// A grant, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantLine {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// Who asked for it, by short name.
+    pub handle: Handle,
+    /// How it stands.
+    pub state: GrantState,
 }
 
 /// An entry at its place, as its bytes came.
@@ -141,6 +152,32 @@ pub async fn session(desk: &Desk, callers: &[Caller], id: SessionId) -> Result<S
         return Err(attempt::hide(desk, caller, Operation::Read, &id.to_string(), foreign, "session").await);
     }
     Err(Failure::Absent("session"))
+}
+
+/// One grant that these callers may see: people of the environment's owner, and its requester.
+///
+/// # Errors
+/// When there is none, or it is not theirs to see: that is on record.
+pub async fn grant(desk: &Desk, callers: &[Caller], id: GrantId) -> Result<GrantLine, Failure> {
+    let key = EntityKey::grant(id);
+    for caller in callers {
+        let found = desk.gather(&caller.environment, |state| match state.find(&key)? {
+            Some(_) => Ok(Some(state.grant(&key)?.clone())),
+            None => Ok(None),
+        });
+        let Some(state) = found.await? else { continue };
+        let requester = state.granted.requester;
+        if caller.of_owner || requester == caller.identity {
+            return Ok(GrantLine {
+                environment: caller.environment.clone(),
+                handle: handle(desk, &caller.environment, requester).await?,
+                state,
+            });
+        }
+        let foreign = Failure::refused("not_yours", "this grant is not yours to see");
+        return Err(attempt::hide(desk, caller, Operation::Read, &id.to_string(), foreign, "grant").await);
+    }
+    Err(Failure::Absent("grant"))
 }
 
 /// The entries of one session from the log's index `from` on, in order; at most 1,000.

@@ -251,3 +251,37 @@ async fn what_was_given_is_taken_back() {
     let (_, shown) = place.get(&alice, &format!("/v1/requests/{request}")).await;
     assert_eq!(shown["status"], "denied");
 }
+
+/// What somebody is about to take back is shown to whoever may take it back.
+#[tokio::test]
+async fn a_grant_is_shown_to_those_concerned() {
+    let place = Place::founded().await;
+    let session = place.opened().await;
+    let (alice, olga) = (place.sign_in(seed::ALICE).await, place.sign_in(seed::OLGA).await);
+    let (_, shown) = place.get(&alice, &format!("/v1/sessions/{session}")).await;
+    let grant = shown["state"]["grant"].as_str().unwrap().parse().unwrap();
+    let path = format!("/v1/grants/{grant}");
+    for token in [&alice, &olga] {
+        let (status, shown) = place.get(token, &path).await;
+        assert_eq!((status, &shown["handle"]), (StatusCode::OK, &json!("alice")), "{shown}");
+        assert_eq!(shown["state"]["granted"]["scope"]["resources"], json!(["web1"]));
+        assert_eq!(shown["state"]["revoked"], Value::Null);
+    }
+    let mallory = place.sign_in(seed::MALLORY).await;
+    assert_eq!(place.get(&mallory, &path).await.0, StatusCode::NOT_FOUND);
+    let (status, answer) = place.get(&olga, "/v1/grants/x").await;
+    assert_eq!(
+        (status, &answer["field"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("id"))
+    );
+    let revocation = Revocation {
+        grant,
+        by: identity(seed::OLGA),
+        at_ms: START_MS,
+    };
+    place
+        .post(Some(&olga), "/v1/revocations", &by(seed::OLGA, revocation))
+        .await;
+    let (_, shown) = place.get(&alice, &path).await;
+    assert_eq!(shown["state"]["revoked"]["by"], json!(identity(seed::OLGA)));
+}

@@ -6,9 +6,10 @@ use crate::command::access::{self, Caller};
 use crate::command::session;
 use crate::config::{Person, PersonArgs};
 use crate::exit::Failure;
-use crate::{ask, clock};
+use crate::{ask, clock, words};
 use clap::Args;
 use desk::approve::Decided;
+use desk::read::GrantLine;
 use model::id::{GrantId, RequestId, SessionId};
 use model::name::EnvironmentName;
 use model::statement::{Kill, Revocation};
@@ -44,9 +45,6 @@ Live sessions under the grant end within a second. `countersign ls` and `approve
 pub(crate) struct RevokeArgs {
     /// The grant, as `grt_…`
     grant: GrantId,
-    /// In which environment, if you are known in several
-    #[arg(long, value_name = "NAME")]
-    environment: Option<EnvironmentName>,
     /// Do not ask before signing
     #[arg(long)]
     yes: bool,
@@ -126,14 +124,10 @@ pub(crate) async fn deny(args: DecideArgs) -> Result<(), Failure> {
 
 pub(crate) async fn revoke(args: RevokeArgs) -> Result<(), Failure> {
     let (api, key) = Api::sign_in(&Person::read(&args.person)?).await?;
-    let caller = caller_in(&api, args.environment.as_ref()).await?;
-    ask::confirm(
-        &format!(
-            "Take back {} in `{}`? Live sessions under it end.",
-            args.grant, caller.environment
-        ),
-        args.yes,
-    )?;
+    let shown: GrantLine = api.get(&format!("/v1/grants/{}", args.grant)).await?;
+    let caller = caller_in(&api, Some(&shown.environment)).await?;
+    eprint!("{}", words::grant(&shown));
+    ask::confirm("Take it back? Live sessions under it end.", args.yes)?;
     let statement = Revocation {
         grant: args.grant,
         by: caller.identity,
