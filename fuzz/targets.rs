@@ -16,6 +16,7 @@ pub(crate) const TARGETS: &[(&str, Parser)] = &[
     ("evidence_pack", evidence::fuzz::pack),
     ("evidence_record", evidence::fuzz::record),
     ("evidence_trust", evidence::fuzz::trust),
+    ("gateway_facts", gateway::fuzz::facts),
     ("gateway_names", gateway::fuzz::names),
     ("gateway_screen", gateway::fuzz::screen),
     ("journal", journal::fuzz::fuzz_one),

@@ -1,6 +1,7 @@
 //! One function per parser that strangers feed: whatever the bytes, no panic, and what was read prints and reads back.
 
 use crate::ssh::session::Screen;
+use crate::ssh::session::check::facts::{Facts, Heard, KEPT_BYTES_MAX};
 use crate::ssh::wire::place::{Place, resolve};
 use crate::ssh::wire::target::{Account, Target};
 use crate::ssh::wire::words;
@@ -45,6 +46,37 @@ pub fn screen(data: &[u8]) {
         .chunks(usize::from(*piece).max(1))
         .for_each(|piece| cut.read(piece));
     assert_eq!(whole.takes_lines(), cut.takes_lines(), "it matters where output is cut");
+}
+
+/// What a target says of itself when it is checked; the first byte says in what pieces it comes.
+///
+/// # Panics
+/// When it matters how it came, or something is left in it that a terminal would obey.
+pub fn facts(data: &[u8]) {
+    let Some((piece, output)) = data.split_first() else {
+        return;
+    };
+    let mut heard = Heard::default();
+    output.chunks(usize::from(*piece).max(1)).for_each(|piece| {
+        heard.hear(piece);
+    });
+    let facts = heard.read();
+    let kept = output.get(..KEPT_BYTES_MAX).unwrap_or(output);
+    assert_eq!(facts, Facts::read(kept), "it matters in what pieces it came");
+    let plain = |text: &String| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    assert!(texts(&facts).all(plain), "not plain: {facts:?}");
+}
+
+fn texts(facts: &Facts) -> impl Iterator<Item = &String> {
+    let one = [&facts.from, &facts.level, &facts.keys_from, &facts.sudo];
+    let many = [&facts.principals, &facts.hidden];
+    let keys = facts.keys.iter().flat_map(|(_, owner, place)| [owner, place]);
+    let logs = facts.logs.iter().map(|(_, place)| place);
+    one.into_iter()
+        .flatten()
+        .chain(many.into_iter().flatten())
+        .chain(keys)
+        .chain(logs)
 }
 
 #[cfg(test)]
