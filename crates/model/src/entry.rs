@@ -129,22 +129,28 @@ struct Read<'a> {
     writer: Writer,
 }
 
-/// Only what tells which grammar an entry was written in.
+/// Only what tells which grammar an entry was written in; of a later one, the rest may be anything.
 #[derive(Deserialize)]
 struct Version {
     v: u32,
-    #[serde(rename = "type")]
-    kind: String,
+    #[serde(rename = "type", default)]
+    kind: serde_json::Value,
 }
 
 /// Why bytes that this version cannot read are of a later one, if they are.
 fn newer(bytes: &[u8]) -> Option<EntryError> {
     let version: Version = serde_json::from_slice(bytes).ok()?;
-    if version.v != GRAMMAR_VERSION {
-        return Some(EntryError::Newer(format!("version {}", version.v)));
+    later(version.v, version.kind.as_str().unwrap_or_default())
+}
+
+/// There is no version 0: that is no earlier one either.
+fn later(v: u32, kind: &str) -> Option<EntryError> {
+    let reserved = v == GRAMMAR_VERSION && RESERVED.contains(&kind);
+    match v {
+        _ if reserved => Some(EntryError::Newer(format!("type `{kind}`"))),
+        v if v > GRAMMAR_VERSION => Some(EntryError::Newer(format!("version {v}"))),
+        _ => None,
     }
-    let reserved = RESERVED.contains(&version.kind.as_str());
-    reserved.then(|| EntryError::Newer(format!("type `{}`", version.kind)))
 }
 
 fn shape(error: &serde_json::Error) -> EntryError {
@@ -165,8 +171,11 @@ impl Entry {
             Ok(envelope) => envelope,
             Err(error) => return Err(newer(bytes).unwrap_or_else(|| shape(&error))),
         };
-        if envelope.v != GRAMMAR_VERSION || RESERVED.contains(&envelope.kind.as_ref()) {
-            return Err(newer(bytes).unwrap_or_else(|| EntryError::Newer(format!("version {}", envelope.v))));
+        if let Some(later) = later(envelope.v, &envelope.kind) {
+            return Err(later);
+        }
+        if envelope.v != GRAMMAR_VERSION {
+            return Err(json::JsonError::Shape(format!("there is no version {}", envelope.v)).into());
         }
         // The other optional fields are absent or hold something: there is no null.
         if envelope.blobs.as_ref().is_some_and(Vec::is_empty) {

@@ -8,11 +8,15 @@ use crate::bytes::Blob;
 use crate::json;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use ssh_key::{HashAlg, PublicKey, SshSig};
+use ssh_key::public::{EcdsaPublicKey, KeyData, RsaPublicKey};
+use ssh_key::{Algorithm, HashAlg, PublicKey, SshSig};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+/// Sizes of an RSA key, bits.
+const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 /// Signatures accepted on one statement.
 pub const SIGNATURES_MAX: usize = 8;
 
@@ -54,6 +58,15 @@ pub enum BadSignature {
     /// The text is not an OpenSSH public key of a kind that we verify.
     #[error("not an OpenSSH public key")]
     Key,
+    /// A key of a kind, curve or spelling that nobody's may be.
+    #[error("a key of type `{0}` is not accepted; use Ed25519, ECDSA on P-256 or P-384, RSA, or a security key")]
+    Kind(String),
+    /// An RSA key that is too short to hold, or longer than anybody verifies.
+    #[error("an RSA key of `{0}` bits is not accepted; use 2,048 to 8,192 bits, or Ed25519")]
+    RsaBits(usize),
+    /// Signed with RSA over SHA-1.
+    #[error("RSA with SHA-1 is not accepted; sign with SHA-256 or SHA-512")]
+    Sha1,
     /// The bytes are not a signature.
     #[error("not an SSH signature")]
     Malformed,
@@ -79,8 +92,9 @@ impl Key {
     /// Normalises a parsed key.
     ///
     /// # Errors
-    /// When the key cannot be written.
+    /// When it is not of a kind and size that a key may have.
     pub fn new(key: &PublicKey) -> Result<Self, BadSignature> {
+        check_kind(key.key_data())?;
         let bare = PublicKey::new(key.key_data().clone(), "");
         Ok(Self(
             bare.to_openssh().map_err(|_| BadSignature::Key)?.trim().to_owned(),
@@ -107,6 +121,44 @@ impl Key {
         self.parsed()
             .map(|key| key.fingerprint(HashAlg::Sha256).to_string())
             .unwrap_or_default()
+    }
+}
+
+/// INVARIANT (kinds of keys): what a key may be is listed here. What the library verifies depends on the features that
+/// it is built with, and other parts of a program may switch on more of them.
+fn check_kind(key: &KeyData) -> Result<(), BadSignature> {
+    let named = match key {
+        KeyData::Ed25519(_) | KeyData::SkEd25519(_) => true,
+        // A compressed point would be a second spelling of one key.
+        KeyData::Ecdsa(EcdsaPublicKey::NistP256(point)) => !point.is_compressed(),
+        KeyData::Ecdsa(EcdsaPublicKey::NistP384(point)) => !point.is_compressed(),
+        KeyData::SkEcdsaSha2NistP256(key) => !key.ec_point().is_compressed(),
+        KeyData::Rsa(key) => return check_rsa(key),
+        _ => false,
+    };
+    if named {
+        Ok(())
+    } else {
+        Err(BadSignature::Kind(key.algorithm().to_string()))
+    }
+}
+
+fn check_rsa(key: &RsaPublicKey) -> Result<(), BadSignature> {
+    let modulus = key.n().as_positive_bytes().unwrap_or_default();
+    let unused = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    let bits = modulus.len() * 8 - unused;
+    if RSA_BITS.contains(&bits) {
+        Ok(())
+    } else {
+        Err(BadSignature::RsaBits(bits))
+    }
+}
+
+/// Like the kinds of keys: whether SHA-1 verifies depends on features of the library.
+fn check_hash(signature: &ssh_key::Signature) -> Result<(), BadSignature> {
+    match signature.algorithm() {
+        Algorithm::Rsa { hash: None } => Err(BadSignature::Sha1),
+        _ => Ok(()),
     }
 }
 
@@ -229,6 +281,7 @@ impl Signature {
         let sig = self.parsed()?;
         let key = PublicKey::new(sig.public_key().clone(), "");
         let name = Key::new(&key)?;
+        check_hash(sig.signature())?;
         key.verify(namespace.as_str(), message, &sig)
             .map_err(|_| BadSignature::Mismatch(name.fingerprint()))?;
         Ok(name)
@@ -315,6 +368,7 @@ impl LogIn {
         let signature =
             ssh_key::Signature::try_from(self.signature.0.as_slice()).map_err(|_| BadSignature::Malformed)?;
         let name = Key::new(&key)?;
+        check_hash(&signature)?;
         signature::Verifier::verify(key.key_data(), &self.signed.0, &signature)
             .map_err(|_| BadSignature::Mismatch(name.fingerprint()))?;
         Ok(LogInFacts {

@@ -434,6 +434,14 @@ fn actions_stay_in_scope_and_end_once() {
     let session = running(&mut world);
     let (_, _, body, _) = world.intended(session, ActionClass::Forward, None);
     assert_eq!(code(world.try_body(body, Some(session))), "action_not_granted");
+    let (_, _, Body::Intended(mut other), _) = world.intended(session, ActionClass::Exec, Some(b"id")) else {
+        unreachable!()
+    };
+    other.decision.policy = model::bytes::Digest::of(b"another policy");
+    assert_eq!(
+        code(world.try_body(Body::Intended(other), Some(session))),
+        "policy_changed"
+    );
     let unknown = ActionEnded {
         action: ActionId::from_bytes([0; 16]),
         exit_status: None,

@@ -302,6 +302,11 @@ pub(super) fn intended(before: &Snapshot, placed: &Placed, body: &Intended) -> R
         "the grant does not cover this kind of action",
     )?;
     ensure(
+        body.decision.policy == grant.granted.scope.policy,
+        "policy_changed",
+        "the decision names another policy than the grant",
+    )?;
+    ensure(
         session.killed_at.is_none(),
         "session_killed",
         "the session's end has been ordered",
