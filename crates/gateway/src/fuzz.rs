@@ -81,7 +81,7 @@ fn texts(facts: &Facts) -> impl Iterator<Item = &String> {
 
 #[cfg(test)]
 mod tests {
-    use super::names;
+    use super::{facts, names};
 
     /// Mutations of real user names, seeded.
     #[test]
@@ -94,6 +94,19 @@ mod tests {
             b"fd00::7",
             b"%2B%25%40+a+b+c",
         ];
+        mutate(&corpus, names);
+    }
+
+    #[test]
+    fn mutated_facts_come_out_plain() {
+        let corpus: [&[u8]; 2] = [
+            include_bytes!("../../../fuzz/corpus/gateway_facts/whole"),
+            include_bytes!("../../../fuzz/corpus/gateway_facts/hostile"),
+        ];
+        mutate(&corpus, facts);
+    }
+
+    fn mutate(corpus: &[&[u8]], parser: fn(&[u8])) {
         let mut seed = 0x2545_f491_4f6c_dd1d_u64;
         let mut random = move |below: usize| {
             seed ^= seed << 13;
@@ -111,7 +124,7 @@ mod tests {
                     _ => data.truncate(at),
                 }
             }
-            names(&data);
+            parser(&data);
         }
     }
 }
