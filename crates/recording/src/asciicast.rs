@@ -44,10 +44,7 @@ pub fn asciicast<'a>(
 ) -> Result<String, CastError> {
     let mut cast = Cast::new(options)?;
     for played in played {
-        if options
-            .channel
-            .is_none_or(|channel| channel == played.channel || played.channel == 0)
-        {
+        if options.channel.is_none_or(|channel| played.concerns(channel)) {
             cast.add(played)?;
         }
     }

@@ -17,7 +17,7 @@ use crate::SessionId;
 use crate::extent::{
     Chain, ExtentSeal, FrameDigest, MAX_EXTENT_BYTES, MAX_EXTENT_FRAMES, chain_next, extent_digest, frame_digest,
 };
-use crate::frame::{FrameError, HEADER_BYTES, Header};
+use crate::frame::{FrameError, HEADER_BYTES, Header, Kind};
 
 const MAGIC: [u8; 4] = *b"CSX\x01";
 const PREFIX_BYTES: usize = 128;
@@ -95,6 +95,9 @@ pub enum ExportError {
     /// A frame does not follow the one before.
     #[error("frame `{0}` does not follow the frame before it")]
     Order(u64),
+    /// A frame stands after a halt frame, which is always the last.
+    #[error("frame `{0}` stands after the halt, which is a recording's last frame")]
+    AfterHalt(u64),
     /// The extent is over its limits of time or bytes.
     #[error("frame `{0}` is past what one extent may hold")]
     Limit(u64),
@@ -143,6 +146,21 @@ pub fn encode_export(
         }
     }
     out
+}
+
+impl ExportError {
+    /// Whether only a later version of this software can read it: that is no tampering.
+    #[must_use]
+    pub const fn is_newer(&self) -> bool {
+        let frame = matches!(
+            self,
+            Self::Frame {
+                error: FrameError::Newer(_),
+                ..
+            }
+        );
+        frame || matches!(self, Self::Newer(_))
+    }
 }
 
 impl<'a> ExportedExtent<'a> {
@@ -208,6 +226,8 @@ pub struct ChainedExtent {
     pub chain: Chain,
     /// The time that its first frame must not be before.
     pub last_us: u64,
+    /// Whether the last frame is a halt, after which none comes.
+    pub halted: bool,
 }
 
 /// Why an extent does not follow the extents before it.
@@ -249,6 +269,7 @@ impl ChainedExtent {
             next_index: 0,
             chain: start,
             last_us: 0,
+            halted: false,
         }
     }
 
@@ -276,11 +297,18 @@ impl ChainedExtent {
         if seal.first_us < self.last_us {
             return Err(ChainError::Time(seal.first));
         }
+        if self.halted {
+            return Err(ExportError::AfterHalt(seal.first).into());
+        }
         *self = Self {
             next_number: seal.number.saturating_add(1),
             next_index: seal.last.saturating_add(1),
             chain: seal.chain,
             last_us: seal.last_us,
+            halted: extent
+                .frames
+                .last()
+                .is_some_and(|frame| frame.header.kind == Kind::Halt),
         };
         Ok(())
     }
@@ -422,6 +450,9 @@ fn check_order(rows: &[Row]) -> Result<(), ExportError> {
             .is_some_and(|before| before.index.checked_add(1) != Some(header.index) || header.time_us < before.time_us)
         {
             return Err(ExportError::Order(header.index));
+        }
+        if before.is_some_and(|before| before.kind == Kind::Halt) {
+            return Err(ExportError::AfterHalt(header.index));
         }
         bytes += header.frame_len() as u64;
         let lasts = header.time_us.saturating_sub(first.header.time_us);

@@ -20,6 +20,15 @@ pub struct Played {
     pub content: Content,
 }
 
+impl Played {
+    /// Whether this belongs to `channel`'s story: its own, and what is missing, which concerns every channel.
+    #[must_use]
+    pub fn concerns(&self, channel: u32) -> bool {
+        // Channels count from 0, so the number alone does not tell what is about the whole session.
+        self.channel == channel || matches!(self.content, Content::Gap(_) | Content::Halt(_))
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {

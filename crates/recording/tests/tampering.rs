@@ -26,27 +26,36 @@ fn start() -> [u8; 32] {
 /// Three extents of three frames: output, input, output.
 fn extents() -> Vec<Vec<u8>> {
     let mut sealer = Sealer::new(&dek(), ORIGIN, SESSION).unwrap();
-    let mut builder = ExtentBuilder::new(start());
-    (0..3_u64)
+    let frames: Vec<Vec<u8>> = (0..3_u64)
         .map(|number| {
-            let previous = builder.chain();
             let mut bytes = Vec::new();
             for (step, kind) in (0..).zip([Kind::Output, Kind::Input, Kind::Output]) {
                 let time = number * 2_000_000 + step * 1000;
-                let sealed = sealer.seal(kind, 1, time, b"some text", &mut bytes).unwrap();
-                builder.push(&sealed.header, &sealed.digest);
+                sealer.seal(kind, 1, time, b"some text", &mut bytes).unwrap();
             }
-            let (mut frames, mut rest) = (Vec::new(), bytes.as_slice());
-            while let Ok((header, ciphertext, after)) = decode(rest) {
-                frames.push(ExportedFrame {
-                    header,
-                    body: FrameBody::Sealed(ciphertext),
-                });
-                rest = after;
-            }
-            encode_export(&builder.cut().unwrap(), &SESSION, &previous, &frames)
+            bytes
         })
-        .collect()
+        .collect();
+    sealed_extents(&frames.iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
+/// One extent of the frames in each piece.
+fn sealed_extents(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
+    let mut builder = ExtentBuilder::new(start());
+    let export = |mut rest: &[u8]| {
+        let previous = builder.chain();
+        let mut frames = Vec::new();
+        while let Ok((header, ciphertext, after)) = decode(rest) {
+            builder.push(&header, &recording::frame_digest(ciphertext));
+            frames.push(ExportedFrame {
+                header,
+                body: FrameBody::Sealed(ciphertext),
+            });
+            rest = after;
+        }
+        encode_export(&builder.cut().unwrap(), &SESSION, &previous, &frames)
+    };
+    pieces.iter().copied().map(export).collect()
 }
 
 fn verify(extents: &[Vec<u8>]) -> Result<u64, ChainError> {
@@ -143,6 +152,32 @@ fn nothing_is_sealed_after_a_halt() {
         Some(SealError::Ended)
     );
     assert_eq!(out.len(), length);
+}
+
+/// Kinds stand in the clear, so a reader without a key sees this too: in one extent, and in the next.
+#[test]
+fn a_frame_after_a_halt_is_refused_with_its_place() {
+    let (mut kept, mut last) = (Vec::new(), Vec::new());
+    let mut sealer = Sealer::new(&dek(), ORIGIN, SESSION).unwrap();
+    sealer.seal(Kind::Output, 0, 1, b"x", &mut kept).unwrap();
+    let gap = recording::Gap {
+        reason: recording::GapReason::NoSpace,
+        from: 1,
+        frames: 0,
+        since_us: 0,
+    };
+    sealer.halt(1, 1, &gap, &mut kept).unwrap();
+    // Our sealer would not: one that never halted.
+    let mut other = Sealer::new(&dek(), ORIGIN, SESSION).unwrap();
+    for _ in 0..3 {
+        last.clear();
+        other.seal(Kind::Output, 0, 1, b"x", &mut last).unwrap();
+    }
+    let together = sealed_extents(&[&[kept.clone(), last.clone()].concat()]);
+    assert_eq!(verify(&together), Err(ExportError::AfterHalt(2).into()));
+    let apart = sealed_extents(&[&kept, &last]);
+    assert_eq!(verify(&apart[..1]), Ok(2));
+    assert_eq!(verify(&apart), Err(ExportError::AfterHalt(2).into()));
 }
 
 #[test]

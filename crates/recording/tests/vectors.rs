@@ -141,6 +141,42 @@ fn golden_cast_of_the_vectors() {
     }
 }
 
+/// Channels count from 0: what channel 0 printed is in its own cast alone, what is missing is in each.
+#[test]
+fn a_cast_shows_one_channel_and_what_is_missing() {
+    let played = |channel, content| recording::Played {
+        index: 0,
+        time_us: 0,
+        channel,
+        content,
+    };
+    let gap = Gap {
+        reason: GapReason::SyncFailed,
+        from: 0,
+        frames: 3,
+        since_us: 0,
+    };
+    let all = [
+        played(0, Content::Output(b"first".to_vec())),
+        played(1, Content::Output(b"second".to_vec())),
+        played(0, Content::Gap(gap)),
+    ];
+    let shown = |channel| {
+        let options = recording::CastOptions {
+            channel,
+            input: false,
+            timestamp: None,
+            title: "",
+            size: Resize { columns: 80, rows: 24 },
+        };
+        let cast = recording::asciicast(&all, &options).unwrap();
+        ["first", "second", "3 frames"].map(|word| cast.contains(word))
+    };
+    assert_eq!(shown(Some(0)), [true, false, true]);
+    assert_eq!(shown(Some(1)), [false, true, true]);
+    assert_eq!(shown(None), [true, true, true]);
+}
+
 #[test]
 fn the_chain_verifies_without_a_key_and_without_what_was_typed() {
     let start = chain_start(ORIGIN, &SESSION, &dek().commitment());

@@ -35,7 +35,7 @@ impl Script {
         let mut filter = Filter::default();
         let shown = played
             .iter()
-            .filter(|played| channel.is_none_or(|channel| played.channel == channel || is_of_session(&played.content)));
+            .filter(|played| channel.is_none_or(|channel| played.concerns(channel)));
         let mut cues: Vec<Cue> = shown.filter_map(|played| cue(&mut filter, played)).collect();
         let mut rest = String::new();
         filter.finish(&mut rest);
@@ -80,11 +80,6 @@ impl Script {
         let dump = screen_at(&self.played, channel, at_us).map_or_else(String::new, |screen| screen.dump);
         format!("\x1b[0m\x1b[2J\x1b[H{dump}")
     }
-}
-
-/// Gaps concern every channel.
-fn is_of_session(content: &Content) -> bool {
-    matches!(content, Content::Gap(_) | Content::Halt(_))
 }
 
 fn cue(filter: &mut Filter, played: &Played) -> Option<Cue> {

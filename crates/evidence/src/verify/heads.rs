@@ -190,7 +190,7 @@ impl Heads<'_> {
         Claim::holds(
             "proofs",
             format!(
-                "{}, each to the checkpoint that first covered its entry",
+                "{}, each from its entry to a head that the log signed",
                 counted(self.parts.proofs.len(), "proof")
             ),
         )

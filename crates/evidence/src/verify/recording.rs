@@ -2,7 +2,7 @@
 
 use crate::pack::{Fault, Place};
 use model::id::SessionId;
-use recording::{Chain, ChainedExtent, ExportError, ExportedExtent, Totals};
+use recording::{Chain, ChainedExtent, ExportedExtent, Totals};
 
 /// Where a recording stands.
 #[derive(Default)]
@@ -21,7 +21,7 @@ impl Track {
     pub(super) fn take(&mut self, session: SessionId, number: u64, body: &[u8]) -> Result<(), Fault> {
         let bad = |what: String| Fault::form(Place::Extent(session, number), what);
         let extent = ExportedExtent::parse(body).map_err(|error| match error {
-            ExportError::Newer(_) => Fault::Newer(format!("extent {number} of {session}: {error}")),
+            newer if newer.is_newer() => Fault::Newer(format!("extent {number} of {session}: {error}")),
             _ => bad(error.to_string()),
         })?;
         if extent.session != session.to_bytes() {
