@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gateway::ssh::session::Order;
 use model::body::EndCause;
-use recording::Exit;
+use recording::{Content, Dek, Exit, ExportedExtent, Opener, play_extent};
 
 use super::world::{JUMPED, TARGET, World, text, until};
 
@@ -187,6 +187,48 @@ fn a_shutdown_is_told_and_recorded() {
     assert!(said.contains("shutting down"), "{said}");
     until("the end", || !world.state.told().session_ends.is_empty());
     assert_eq!(world.state.told().session_ends[0].cause, EndCause::Shutdown);
+}
+
+/// The remark at a session's end names what the end cut off, and nothing that had exited before.
+#[test]
+fn the_end_names_only_what_runs() {
+    let world = World::new();
+    for round in 0..3 {
+        world.run(&[TARGET, "echo done"]);
+        until("the end", || world.state.told().session_ends.len() == round + 1);
+        let said = last_remark(&world, round);
+        assert!(
+            said.contains("closed the connection") && !said.contains("running"),
+            "{said}"
+        );
+    }
+    let mut ssh = world.ssh(&[TARGET, "echo go; sleep 30"]);
+    let mut child = ssh.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("the end", || world.state.told().session_ends.len() == 4);
+    let said = last_remark(&world, 3);
+    assert!(said.ends_with("; it was running: echo go; sleep 30"), "{said}");
+}
+
+/// What the gateway said last in the n-th session that ended, as its recording has it.
+fn last_remark(world: &World, ended: usize) -> String {
+    let session = world.state.told().session_ends[ended].session.to_bytes();
+    let mut opener = Opener::new(&Dek::from_bytes([3; 32]), "example.com/acme", session).unwrap();
+    let extents = world.state.journal.extents(&session).unwrap();
+    let played = extents.flat_map(|extent| {
+        let bytes = extent.unwrap().bytes;
+        play_extent(&mut opener, &ExportedExtent::parse(&bytes).unwrap()).unwrap()
+    });
+    let remarks = played.filter_map(|played| match played.content {
+        Content::Mark(text) => Some(text),
+        _ => None,
+    });
+    remarks.last().unwrap()
 }
 
 #[test]

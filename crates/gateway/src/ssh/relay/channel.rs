@@ -65,7 +65,7 @@ pub(super) async fn serve(mut session: Session, channel: Channel<server::Msg>) {
     let client = ToClient::new(write);
     let (live, begun) = match session.decided().await {
         Stage::Live(live) => (live, None),
-        _ => match local::serve(&mut session, &mut read, &client).await {
+        _ => match Box::pin(local::serve(&mut session, &mut read, &client)).await {
             Outcome::Over => return,
             Outcome::Replay(begun) => match session.stage() {
                 Stage::Live(live) => (live, Some(begun)),
@@ -218,6 +218,7 @@ impl Relay {
         }
     }
 
+    /// What is rare or soon over waits in memory of its own: a channel that idles has room for its two pumps alone.
     async fn run(self, mut read: ChannelReadHalf, target: Channel<client::Msg>, begun: Option<Begun>) {
         let (mut from_target, write) = target.split();
         let to_target = ToTarget::new(write);
@@ -233,7 +234,8 @@ impl Relay {
             stop = &mut down => stop,
             stop = &mut up => {
                 if let Stop::Refused(refusal) = &stop {
-                    drop(local::refuse(&self.client, &refusal.line(), self.terminal.load(Relaxed)).await);
+                    let (line, terminal) = (refusal.line(), self.terminal.load(Relaxed));
+                    drop(Box::pin(local::refuse(&self.client, &line, terminal)).await);
                 }
                 if !matches!(stop, Stop::Shut | Stop::Check(_)) {
                     // The client has gone first: what the target still says about its end goes on record.
@@ -250,13 +252,13 @@ impl Relay {
             }
         };
         let stop = match stop {
-            Stop::Check(form) => self.check(form).await.err().unwrap_or(Stop::Done),
+            Stop::Check(form) => Box::pin(self.check(form)).await.err().unwrap_or(Stop::Done),
             stop => stop,
         };
         if matches!(stop, Stop::Shut) {
-            self.goodbye().await;
+            Box::pin(self.goodbye()).await;
         }
-        self.finish().await;
+        Box::pin(self.finish()).await;
     }
 
     /// The target is checked instead of used: the report is all that leaves here.
@@ -287,7 +289,7 @@ impl Relay {
     async fn pump_up(&self, read: &mut ChannelReadHalf, target: &ToTarget, begun: Option<Begun>) -> Result<(), Stop> {
         let mut intake = Intake::default();
         if let Some(begun) = begun {
-            self.replay(&mut intake, target, begun).await?;
+            Box::pin(self.replay(&mut intake, target, begun)).await?;
         }
         while let Some(msg) = read.wait().await {
             match msg {
@@ -296,7 +298,7 @@ impl Relay {
                 ChannelMsg::Close => break,
                 msg => {
                     if let Some((request, want_reply)) = Request::read(msg) {
-                        self.request(&mut intake, target, request, want_reply).await?;
+                        Box::pin(self.request(&mut intake, target, request, want_reply)).await?;
                     }
                 }
             }
@@ -466,6 +468,7 @@ impl Relay {
                     self.client.error_output(journaled).await?;
                 }
                 Some(ChannelMsg::Close) | None => {
+                    self.live.tallies.ended(self.number);
                     let last = locked(&self.ending).close();
                     return self.tell(last).await;
                 }
@@ -504,7 +507,9 @@ impl Relay {
         Ok(self.client.request(journaled).await?)
     }
 
+    /// Before the client learns of it: whoever leaves at once leaves nothing running.
     fn exited(&self, exit: Exit) -> Vec<Last> {
+        self.live.tallies.ended(self.number);
         *locked(&self.exit) = exit.clone();
         locked(&self.ending).exit(exit)
     }
@@ -557,6 +562,7 @@ impl Relay {
 
     async fn finish(&self) {
         self.live.tallies.channels_closed.fetch_add(1, Relaxed);
+        self.live.tallies.ended(self.number);
         let ended = locked(&self.action).take();
         if let Ok(closed) = self.live.passage.record(Frame::Closed, self.number, "").await {
             drop(closed); // it goes nowhere
@@ -572,7 +578,6 @@ impl Relay {
         if self.live_ended(end).await.is_none() {
             tracing::error!(session = %self.live.id, %action, "the end of an action could not be recorded");
         }
-        self.live.tallies.ended(self.number);
     }
 
     async fn live_ended(&self, end: ActionEnd) -> Option<()> {

@@ -138,6 +138,7 @@ impl Tallies {
             .insert(channel, what);
     }
 
+    /// As soon as it has ended, not once that is on record.
     pub(super) fn ended(&self, channel: u32) {
         self.running
             .lock()
@@ -178,7 +179,7 @@ struct Task {
     orders: Option<mpsc::Receiver<Order<Instant>>>,
     standing: Option<Standing>,
     /// What the gate cleared, until it is dialed.
-    cleared: Option<(Cleared<model::chain::Session>, Certificate)>,
+    cleared: Option<Box<(Cleared<model::chain::Session>, Certificate)>>,
     tallies: Arc<Tallies>,
     host_key: Option<PublicKey>,
     asking: bool,
@@ -233,7 +234,8 @@ async fn run(
     };
     let mut life = Life::default();
     let mut left = false;
-    let mut next = task.prepare(start).await;
+    // In memory of their own: what is asked first and done last would leave its room in each idle session.
+    let mut next = Box::pin(task.prepare(start)).await;
     let end = 'life: loop {
         if let Some(input) = next.take() {
             for effect in life.handle(input, task.epoch.elapsed()) {
@@ -257,7 +259,7 @@ async fn run(
     };
     drop(present);
     let client = (!left).then_some(gone);
-    task.end(end, results, absent, client).await;
+    Box::pin(task.end(end, results, absent, client)).await;
 }
 
 /// The next order; never, where there is nobody to give one.
@@ -341,9 +343,10 @@ impl Task {
     }
 
     fn dial(&mut self) {
-        let (Some((cleared, certificate)), Some(key)) = (self.cleared.take(), self.session_key.take()) else {
+        let (Some(cleared), Some(key)) = (self.cleared.take(), self.session_key.take()) else {
             return;
         };
+        let (cleared, certificate) = *cleared;
         let gateway = Arc::clone(&self.gateway);
         let (done, inputs) = (self.done.clone(), self.inputs.clone());
         let dialing = tokio::spawn(async move {
@@ -409,7 +412,7 @@ impl Task {
             session: cleared.session().id,
             passage,
         });
-        self.cleared = Some((cleared, certificate));
+        self.cleared = Some(Box::new((cleared, certificate)));
         Input::Opened {
             until: until.saturating_duration_since(self.epoch),
         }
