@@ -1,7 +1,8 @@
 //! The state that a log's entries build, entity by entity. Only [`crate::apply::apply`] makes a next state.
 
-use crate::body::{EndCause, Granted, Recorded};
+use crate::body::{EndCause, Granted, Opened, Recorded};
 use crate::bytes::Digest;
+use crate::entry::Placed;
 use crate::id::{ActionId, BootId, EntryId, GrantId, IdentityId, RequestId, SessionId};
 use crate::name::{AccountName, NodeName, OrganisationName, ResourceName, WorkflowName};
 use crate::signature::Key;
@@ -394,7 +395,63 @@ pub struct SessionState {
     pub ended_ms: Option<u64>,
 }
 
+impl RequestState {
+    /// A request as its entry makes it.
+    #[must_use]
+    pub fn made(placed: &Placed, statement: &Request) -> Self {
+        Self {
+            statement: statement.clone(),
+            hash: placed.hash,
+            made_at: placed.index,
+            made_ms: placed.entry.time_ms,
+            approvals: vec![],
+            status: RequestStatus::Pending,
+        }
+    }
+}
+
+impl GrantState {
+    /// A grant as its entry issues it.
+    #[must_use]
+    pub fn issued(placed: &Placed, granted: &Granted) -> Self {
+        Self {
+            granted: granted.clone(),
+            issued_at: placed.index,
+            revoked: None,
+        }
+    }
+}
+
 impl SessionState {
+    /// A session as its first entry opens it.
+    #[must_use]
+    pub fn opened(placed: &Placed, session: SessionId, body: &Opened) -> Self {
+        Self {
+            session,
+            grant: body.grant,
+            identity: body.identity,
+            resource: body.resource.clone(),
+            account: body.account.clone(),
+            node: placed.entry.writer.node.clone(),
+            boot: placed.entry.writer.boot,
+            opened_at: placed.index,
+            opened_ms: placed.entry.time_ms,
+            until_ms: body.until_ms,
+            level: body.level,
+            status: SessionStatus::Open,
+            seq: placed.entry.session.as_ref().map_or(0, |link| link.seq),
+            tip: placed.hash,
+            killed_at: None,
+            recorded: None,
+            live: BTreeMap::new(),
+            actions: 0,
+            refused: 0,
+            gaps: 0,
+            ended_at: None,
+            ended_ms: None,
+        }
+    }
+
     /// Whether `action` is under way.
     #[must_use]
     pub fn has_live(&self, action: ActionId) -> bool {

@@ -48,7 +48,8 @@ pub fn cast(data: &[u8]) {
         columns: u16::from(*columns) * 5,
         rows: u16::from(*rows) * 3,
     };
-    let pieces = data.chunks(usize::from(*piece).max(1));
+    // A resize costs as much as the whole screen.
+    let pieces = data.chunks(usize::from(*piece).max(1)).take(64);
     let contents = pieces.flat_map(|piece| [Content::Output(piece.to_vec()), Content::Resize(size)]);
     let played: Vec<Played> = (1..)
         .zip(contents)

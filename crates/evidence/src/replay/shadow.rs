@@ -2,10 +2,9 @@
 //! rests on it, and lets decisions inside a session that should not exist still be replayed.
 
 use model::apply::{Changes, Refused, Snapshot, Versioned, apply};
-use model::body::{Body, Granted, Opened, Requested};
-use model::entity::{Entity, EntityKey, GrantState, RequestState, RequestStatus, SessionState, SessionStatus};
+use model::body::Body;
+use model::entity::{Entity, EntityKey, GrantState, RequestState, SessionState, SessionStatus};
 use model::entry::{Placed, SessionLink};
-use model::id::SessionId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -79,10 +78,23 @@ impl Shadow {
     /// Builds what a refused entry wanted to build, where nothing of its name exists; moves its session on.
     pub(super) fn pretend(&mut self, state: &Snapshot, placed: &Placed) {
         let session = placed.entry.session.as_ref();
+        // As the rules would have made them, by the same functions: only whether they count is in question here.
         let wanted = match &placed.entry.body {
-            Body::Requested(body) => Some(request(placed, body)),
-            Body::Granted(body) => Some(grant(placed, body)),
-            Body::Opened(body) => session.map(|link| opened(placed, link.id, body)),
+            Body::Requested(body) => {
+                let made = RequestState::made(placed, &body.statement);
+                Some((
+                    EntityKey::request(body.statement.request),
+                    Entity::Request(Box::new(made)),
+                ))
+            }
+            Body::Granted(body) => {
+                let issued = GrantState::issued(placed, body);
+                Some((EntityKey::grant(body.grant), Entity::Grant(Box::new(issued))))
+            }
+            Body::Opened(body) => session.map(|link| {
+                let opened = SessionState::opened(placed, link.id, body);
+                (EntityKey::session(link.id), Entity::Session(Box::new(opened)))
+            }),
             _ => None,
         };
         if let Some((key, entity)) = wanted {
@@ -112,56 +124,4 @@ impl Shadow {
         }
         self.make(key, Entity::Session(Box::new(session)));
     }
-}
-
-fn request(placed: &Placed, body: &Requested) -> (EntityKey, Entity) {
-    let state = RequestState {
-        statement: body.statement.clone(),
-        hash: placed.hash,
-        made_at: placed.index,
-        made_ms: placed.entry.time_ms,
-        approvals: vec![],
-        status: RequestStatus::Pending,
-    };
-    (
-        EntityKey::request(body.statement.request),
-        Entity::Request(Box::new(state)),
-    )
-}
-
-fn grant(placed: &Placed, body: &Granted) -> (EntityKey, Entity) {
-    let state = GrantState {
-        granted: body.clone(),
-        issued_at: placed.index,
-        revoked: None,
-    };
-    (EntityKey::grant(body.grant), Entity::Grant(Box::new(state)))
-}
-
-fn opened(placed: &Placed, session: SessionId, body: &Opened) -> (EntityKey, Entity) {
-    let state = SessionState {
-        session,
-        grant: body.grant,
-        identity: body.identity,
-        resource: body.resource.clone(),
-        account: body.account.clone(),
-        node: placed.entry.writer.node.clone(),
-        boot: placed.entry.writer.boot,
-        opened_at: placed.index,
-        opened_ms: placed.entry.time_ms,
-        until_ms: body.until_ms,
-        level: body.level,
-        status: SessionStatus::Open,
-        seq: placed.entry.session.as_ref().map_or(0, |link| link.seq),
-        tip: placed.hash,
-        killed_at: None,
-        recorded: None,
-        live: BTreeMap::new(),
-        actions: 0,
-        refused: 0,
-        gaps: 0,
-        ended_at: None,
-        ended_ms: None,
-    };
-    (EntityKey::session(session), Entity::Session(Box::new(state)))
 }

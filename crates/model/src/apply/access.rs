@@ -62,14 +62,7 @@ pub(super) fn requested(before: &Snapshot, placed: &Placed, body: &Requested) ->
         "request_twice",
         "a request of this id exists",
     )?;
-    let state = RequestState {
-        statement: request.clone(),
-        hash: placed.hash,
-        made_at: placed.index,
-        made_ms: placed.entry.time_ms,
-        approvals: vec![],
-        status: RequestStatus::Pending,
-    };
+    let state = RequestState::made(placed, request);
     Ok(Changes(vec![(state_key, Entity::Request(Box::new(state)))]))
 }
 
@@ -260,11 +253,7 @@ pub(super) fn granted(before: &Snapshot, placed: &Placed, body: &Granted) -> Res
     let key = EntityKey::grant(body.grant);
     ensure(before.find(&key)?.is_none(), "grant_twice", "a grant of this id exists")?;
     request.status = RequestStatus::Granted(body.grant);
-    let grant = GrantState {
-        granted: body.clone(),
-        issued_at: placed.index,
-        revoked: None,
-    };
+    let grant = GrantState::issued(placed, body);
     Ok(Changes(vec![
         (request_key, Entity::Request(Box::new(request))),
         (key, Entity::Grant(Box::new(grant))),

@@ -9,7 +9,6 @@ use crate::entry::Placed;
 use crate::id::SessionId;
 use crate::signature::Signed;
 use crate::statement::{Kill, Role};
-use std::collections::BTreeMap;
 
 /// Actions of one session that may be under way at once.
 pub const LIVE_MAX: usize = 256;
@@ -37,7 +36,7 @@ pub(super) fn opened(before: &Snapshot, placed: &Placed, body: &Opened) -> Resul
         "proof_reused",
         "the log-in proof belongs to another session",
     )?;
-    let session = begun(id, placed, body);
+    let session = SessionState::opened(placed, id, body);
     Ok(Changes(vec![
         (proof, Entity::Proof(id)),
         (key, Entity::Session(Box::new(session))),
@@ -99,33 +98,6 @@ fn check_uses(before: &Snapshot, grant: &GrantState, body: &Opened, time_ms: u64
         "the identity may not use access",
     )?;
     check_engaged(before, identity, time_ms)
-}
-
-fn begun(id: SessionId, placed: &Placed, body: &Opened) -> SessionState {
-    SessionState {
-        session: id,
-        grant: body.grant,
-        identity: body.identity,
-        resource: body.resource.clone(),
-        account: body.account.clone(),
-        node: placed.entry.writer.node.clone(),
-        boot: placed.entry.writer.boot,
-        opened_at: placed.index,
-        opened_ms: placed.entry.time_ms,
-        until_ms: body.until_ms,
-        level: body.level,
-        status: SessionStatus::Open,
-        seq: 0,
-        tip: placed.hash,
-        killed_at: None,
-        recorded: None,
-        live: BTreeMap::new(),
-        actions: 0,
-        refused: 0,
-        gaps: 0,
-        ended_at: None,
-        ended_ms: None,
-    }
 }
 
 fn check_certificate(before: &Snapshot, body: &Opened, time_ms: u64) -> Result<(), Refused> {
