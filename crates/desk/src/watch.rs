@@ -151,12 +151,22 @@ pub async fn register(desk: &Arc<Desk>, environment: &EnvironmentName, session: 
         place,
         order: ear,
     };
-    if let Some((reason, index)) = desk.gather(environment, |state| due(state, session)).await? {
-        let due_ms = desk.parsed(environment, index).await?.time_ms;
-        desk.live
-            .give(environment, Order { reason, due_ms }, |id, _| id == session);
+    if let Some(order) = ordered(desk, environment, session).await? {
+        desk.live.give(environment, order, |id, _| id == session);
     }
     Ok(orders)
+}
+
+/// The order to end `session` that stands in the log by now, if there is one.
+///
+/// # Errors
+/// While the log cannot be read.
+pub async fn ordered(desk: &Desk, environment: &EnvironmentName, session: SessionId) -> Result<Option<Order>, Failure> {
+    let Some((reason, index)) = desk.gather(environment, |state| due(state, session)).await? else {
+        return Ok(None);
+    };
+    let due_ms = desk.parsed(environment, index).await?.time_ms;
+    Ok(Some(Order { reason, due_ms }))
 }
 
 type Facts = (GrantId, IdentityId, WorkflowName, Digest);

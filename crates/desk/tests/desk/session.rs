@@ -449,6 +449,8 @@ async fn r022_live_sessions_hear_of_their_end() {
     let kill = signed(&[seed::OLGA], &origin, Kill { session, by, at_ms });
     stop::kill(&place.desk, &olga, kill).await.unwrap();
     assert_eq!(told(&mut killed).await.0, Reason::Killed);
+    let ordered = watch::ordered(&place.desk, &acme(), killed_id).await.unwrap().unwrap();
+    assert_eq!((ordered.cause(), ordered.due_ms), (EndCause::Killed, START_MS + 5));
     assert_eq!(
         code(session::intend(&place.desk, &acme(), killed_id, &exec(b"ls")).await),
         "session_over"

@@ -21,7 +21,7 @@ use model::chain::Session;
 use model::id::{RequestId, SessionId};
 use model::name::EnvironmentName;
 use model::signature::Key;
-use publisher::Cleared;
+use publisher::{Cleared, NotCleared};
 use recording::{Dek, chain_start};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -190,7 +190,10 @@ impl Clerk {
             Ok(cleared) => cleared,
             Err(why) => {
                 end_unopened(&self.desk, &found.environment, session, EndCause::LedgerStopped, empty).await;
-                return Err(No::Refused(gate(&why.to_string())));
+                return Err(No::Refused(match why {
+                    NotCleared::Judge(refused) => refusal(&refused.into()),
+                    why => gate(&why.to_string()),
+                }));
             }
         };
         match self.begin(cleared, &wanted.session_key, &recorded_under, &origin).await {
@@ -306,7 +309,7 @@ fn nothing(origin: &str, session: SessionId, dek: Digest) -> Recorded {
     }
 }
 
-/// An opening that leads nowhere is ended on record.
+/// An opening that leads nowhere is ended on record: for what was ordered meanwhile, or for `cause`.
 async fn end_unopened(
     desk: &Desk,
     environment: &EnvironmentName,
@@ -314,10 +317,14 @@ async fn end_unopened(
     cause: EndCause,
     recorded: Recorded,
 ) {
+    let ordered = desk::watch::ordered(desk, environment, session)
+        .await
+        .unwrap_or_default();
     let ended = Ended {
-        cause,
-        due_ms: None,
-        late_ms: None,
+        cause: ordered.map_or(cause, |order| order.cause()),
+        due_ms: ordered.map(|order| order.due_ms),
+        // Nothing passed at all.
+        late_ms: ordered.map(|_| 0),
         recorded,
         bytes_in: 0,
         bytes_out: 0,
