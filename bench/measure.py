@@ -9,6 +9,7 @@ import subprocess
 import time
 from typing import NamedTuple
 
+import parts
 import processes
 
 
@@ -20,10 +21,12 @@ class Sizes(NamedTuple):
     bulk_rounds: int
     idle: int
     syncs: int
+    openings: int
+    entries: int
 
 
-FULL = Sizes(connects=30, bursts=3, echoes=4000, bulk_mib=512, bulk_rounds=3, idle=200, syncs=200)
-QUICK = Sizes(connects=5, bursts=1, echoes=400, bulk_mib=64, bulk_rounds=1, idle=20, syncs=50)
+FULL = Sizes(connects=30, bursts=3, echoes=4000, bulk_mib=512, bulk_rounds=3, idle=200, syncs=200, openings=100, entries=20_000)
+QUICK = Sizes(connects=5, bursts=1, echoes=400, bulk_mib=64, bulk_rounds=1, idle=20, syncs=50, openings=20, entries=2000)
 
 AT_ONCE = 8
 BURST_SESSIONS = 40
@@ -110,7 +113,17 @@ def idle(paths, _folder, sizes):
     return {path.name: idle_one(path, sizes.idle) for path in paths if path.proxy}
 
 
-ALL = {"sync": sync, "connect": connect, "rate": rate, "echo": echo, "bulk": bulk, "idle": idle}
+ALL = {
+    "sync": sync,
+    "connect": connect,
+    "rate": rate,
+    "echo": echo,
+    "bulk": bulk,
+    "idle": idle,
+    "gate": parts.gate,
+    "entries": parts.entries,
+    "packs": parts.packs,
+}
 
 
 def once(path):

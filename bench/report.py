@@ -21,6 +21,18 @@ ROWS = [
     ("idle session, RSS", "KiB", ("idle", "rss_kib"), ("<=", 150, None)),
 ]
 
+# The gate commits the opening, signs the head and waits for the witness: three syncs, one after the other. Under two,
+# one of them did not happen.
+GATE = (3, 5)
+GATE_FLOOR = 2
+
+# figure, unit, where it is, sign, budget.
+PARTS = [
+    ("durable entry, CPU", "µs", ("entries", "cpu_us"), "<=", 60),
+    ("recordings verified / SHA-256", "", ("packs", "recordings", "ratio"), ">=", 0.6),
+    ("entries verified / tree building", "", ("packs", "entries", "ratio"), ">=", 0.25),
+]
+
 
 def table(figures):
     paths = figures["paths"]
@@ -33,9 +45,36 @@ def table(figures):
         base = values["direct"]
         cells = "".join(f"{cell(values[name], base, name):>16}" for name in paths)
         print(f"{title:<22}{unit:>7}{cells}" + judged(values, budget, gateways))
+    parts(figures)
     if "sync" in figures:
         print(f"fdatasync of one block: p50 {figures['sync']['p50_ms']} ms, p99 {figures['sync']['p99_ms']} ms")
     print("ratios are to direct; one key exchange (curve25519-sha256) and one cipher (aes128-gcm) on every leg")
+
+
+def parts(figures):
+    gate = figures.get("gate")
+    if gate:
+        (syncs, more), fdatasync = GATE, gate["fdatasync_p50_ms"]
+        part("opening to cosignature, p50", "ms", gate["p50_ms"], "<=", round(syncs * fdatasync + more, 2), f" = {syncs} F + {more}, F {fdatasync:g}")
+    for title, unit, where, sign, budget in PARTS:
+        value = figures
+        for key in where:
+            value = value.get(key, {})
+        if value != {}:
+            part(title, unit, value, sign, budget)
+
+
+def part(title, unit, value, sign, budget, how=""):
+    kept = value <= budget if sign == "<=" else value >= budget
+    print(f"{title:<34}{unit:>3}{value:>12g}  {sign} {budget:g}{how}: {'kept' if kept else 'MISSED'}")
+
+
+def skipped_sync(figures):
+    """Why no figure of this run is worth anything: a gate faster than its syncs. Nothing when it is not."""
+    gate = figures.get("gate")
+    if not gate or gate["p50_ms"] >= GATE_FLOOR * gate["fdatasync_p50_ms"]:
+        return None
+    return f"the gate took {gate['p50_ms']} ms, less than {GATE_FLOOR} fdatasync of {gate['fdatasync_p50_ms']} ms: a sync was skipped"
 
 
 def dig(figures, where, path):

@@ -52,6 +52,9 @@ def main():
     report.table(figures)
     options.json.write_text(json.dumps(figures, indent=1) + "\n")
     print(f"\nfigures: {options.json}")
+    skipped = report.skipped_sync(figures)
+    if skipped:
+        raise SystemExit(skipped)
 
 
 if __name__ == "__main__":
