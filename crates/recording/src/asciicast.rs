@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::body::Resize;
+use crate::body::{Exit, Resize};
 use crate::hostile::Filter;
 use crate::replay::{Content, Played};
 
@@ -51,6 +51,15 @@ pub fn asciicast<'a>(
     cast.finish()
 }
 
+/// How it ended, as a person reads it.
+fn ended(exit: &Exit) -> String {
+    match exit {
+        Exit::Status(status) => format!("exit {status}"),
+        Exit::Signal(name) => format!("signal {name}"),
+        Exit::Unsaid => "closed without an exit status".to_owned(),
+    }
+}
+
 struct Cast {
     out: String,
     screen: Filter,
@@ -94,7 +103,7 @@ impl Cast {
             Content::Mark(text) => self.line("m", text),
             Content::Gap(gap) => self.line("m", &format!("gap: {} frames may be missing", gap.frames)),
             Content::Halt(_) => self.line("m", "halted: recording was no longer possible"),
-            Content::Exit(exit) => self.line("m", &format!("exit {exit:?}")),
+            Content::Exit(exit) => self.line("m", &ended(exit)),
             Content::Input(_) | Content::Withheld(_) | Content::Closed | Content::Malformed => Ok(()),
         }
     }

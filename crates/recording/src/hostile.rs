@@ -1,8 +1,8 @@
 //! A filter between what a target printed and a reviewer's terminal.
 //!
 //! What comes out is valid UTF-8 whose escape sequences can only draw: text, colours, cursor, scrolling, erasing,
-//! the alternate screen, a bounded title. Sequences that write the clipboard, make the terminal answer, change
-//! its keyboard or mouse, print, move windows or carry commands of any kind are removed and counted.
+//! the alternate screen. Sequences that write the clipboard, make the terminal answer, change its keyboard or mouse,
+//! print, name or move windows or carry commands of any kind are removed and counted.
 //!
 //! A streaming state machine: the output does not depend on where its input is cut.
 //!
@@ -11,8 +11,6 @@
 
 /// The longest control string that is waited for, in bytes.
 pub const MAX_STRING: usize = 64 * 1024;
-/// The longest title that passes, in bytes.
-pub const MAX_TITLE: usize = 256;
 const MAX_CSI: usize = 64;
 const MAX_PARAMETER_DIGITS: usize = 5;
 const ESC: char = '\x1b';
@@ -31,13 +29,8 @@ enum State {
     Ground,
     Escape(String),
     Csi(String),
-    /// A control string: what is kept of it (operating system commands only), and how long it is.
-    Text {
-        osc: bool,
-        kept: String,
-        length: usize,
-        escape: bool,
-    },
+    /// A control string, of which nothing is kept.
+    Text(Text),
 }
 
 impl Filter {
@@ -87,21 +80,7 @@ impl Filter {
             State::Ground => self.ground(c, out),
             State::Escape(kept) => self.escape(kept, c, out),
             State::Csi(kept) => self.csi(kept, c, out),
-            State::Text {
-                osc,
-                kept,
-                length,
-                escape,
-            } => self.text(
-                Text {
-                    osc,
-                    kept,
-                    length,
-                    escape,
-                },
-                c,
-                out,
-            ),
+            State::Text(text) => self.text(text, c, out),
         };
     }
 
@@ -128,12 +107,11 @@ impl Filter {
                 State::Escape(kept)
             }
             '[' if kept.is_empty() => State::Csi(String::new()),
-            ']' | 'P' | 'X' | '^' | '_' if kept.is_empty() => State::Text {
+            ']' | 'P' | 'X' | '^' | '_' if kept.is_empty() => State::Text(Text {
                 osc: c == ']',
-                kept,
                 length: 0,
                 escape: false,
-            },
+            }),
             // The end of a string that has already ended, or was given up.
             '\\' if kept.is_empty() => State::Ground,
             _ if draws(&kept, c) => {
@@ -177,53 +155,25 @@ impl Filter {
 
     fn text(&mut self, mut text: Text, c: char, out: &mut String) -> State {
         if text.escape {
+            self.remove(State::Ground);
             return if c == '\\' {
-                self.end_text(&text, out)
+                State::Ground
             } else {
-                self.remove(State::Ground);
                 self.escape(String::new(), c, out)
             };
         }
         match c {
             ESC => text.escape = true,
-            '\x07' if text.osc => return self.end_text(&text, out),
+            '\x07' if text.osc => return self.remove(State::Ground),
             '\x18' | '\x1a' => return self.remove(State::Ground),
             _ => {
                 text.length += c.len_utf8();
                 if text.length > MAX_STRING {
                     return self.remove(State::Ground);
                 }
-                if text.osc && text.kept.len() < MAX_TITLE && !c.is_control() {
-                    text.kept.push(c);
-                }
             }
         }
-        let Text {
-            osc,
-            kept,
-            length,
-            escape,
-        } = text;
-        State::Text {
-            osc,
-            kept,
-            length,
-            escape,
-        }
-    }
-
-    fn end_text(&mut self, text: &Text, out: &mut String) -> State {
-        let title = |number: &str| text.kept.strip_prefix(number);
-        let title = ["0;", "1;", "2;"].into_iter().find_map(title);
-        match title {
-            Some(title) if text.osc => {
-                out.push_str("\x1b]2;");
-                out.push_str(title);
-                out.push('\x07');
-                State::Ground
-            }
-            _ => self.remove(State::Ground),
-        }
+        State::Text(text)
     }
 
     const fn remove(&mut self, next: State) -> State {
@@ -232,9 +182,10 @@ impl Filter {
     }
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Text {
+    /// An operating system command, which a bell may end.
     osc: bool,
-    kept: String,
     length: usize,
     escape: bool,
 }
