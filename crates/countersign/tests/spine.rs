@@ -104,7 +104,10 @@ fn a_cut_shows(world: &World) {
         (cut.status.code() == Some(1)).then(|| both(&cut))
     });
     let beyond = beyond.expect("the log's head grows");
-    assert!(beyond.contains("cut off: you have seen"), "{beyond}");
+    assert!(
+        beyond.contains("that you have seen: cut off, or exported earlier") && !beyond.contains("tampered"),
+        "{beyond}"
+    );
     let twice = world.run(&format!("checkpoint acme {trust} --out log.checkpoint"));
     assert!(both(&twice).contains("exists already"), "{}", both(&twice));
 
@@ -185,6 +188,27 @@ fn a_refusal_ends_with_a_command_that_works() {
     let shown = world.ok(&format!("show {request} --key olga"));
     assert!(shown.contains("olga of Acme Ltd, entry"), "{shown}");
     assert!(shell("ssh root@web1.acme true").status.success());
+
+    // With a second grant one must be named, in the form of the way that the person came.
+    let (second, _) = world.granted("10m");
+    let several = both(&shell("ssh root@web1.acme true"));
+    let (list, command) = several.trim_end().split_once(": ssh ").expect("a command to paste");
+    assert!(
+        list.contains("several grants") && list.contains(&second) && list.contains(request),
+        "{several}"
+    );
+    assert!(shell(&format!("ssh {command} true")).status.success(), "{several}");
+    let direct = world.ssh("alice", "root+web1.acme", "true").output().unwrap();
+    let said = both(&direct);
+    let (_, command) = said.trim_end().split_once(": ssh ").expect("a command to paste");
+    let user = command
+        .strip_prefix(&format!("-p {port} "))
+        .and_then(|rest| rest.strip_suffix("@gw.test"));
+    let user = user.unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        world.ssh("alice", user, "true").output().unwrap().status.success(),
+        "{user}"
+    );
 }
 
 /// The owner's keys open the recording, also the one kept offline; the operator was given none.

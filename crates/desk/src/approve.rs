@@ -189,7 +189,10 @@ pub async fn approval_statement(
     let answer = if view.statement.requester == caller.identity {
         Failure::refused("own_request", "nobody decides their own request")
     } else if !caller.may(Role::Approve) {
-        Failure::refused("may_not_approve", "you may not approve here")
+        Failure::refused(
+            "may_not_approve",
+            "you may not approve here; whoever has the role `approve` may, and the environment's owner gives it",
+        )
     } else {
         let approval = Approval {
             request,

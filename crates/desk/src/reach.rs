@@ -17,6 +17,8 @@ use model::statement::{Role, Scope};
 use serde::Serialize;
 use std::fmt;
 
+/// The rule by which one of several grants must be named.
+pub const SEVERAL_GRANTS: &str = "several_grants";
 /// Names in a list of candidates.
 const CANDIDATES_MAX: usize = 20;
 /// Grants or requests of one person that are looked at, the newest.
@@ -336,11 +338,8 @@ async fn pick_grant(desk: &Desk, caller: &Caller, place: &Place, target: &Target
     }
     if usable.len() > 1 {
         return Err(Failure::Refused {
-            code: "several_grants",
-            because: format!(
-                "several grants cover this; name one, as `{}+{}+REQUEST`",
-                target.account, target.place
-            ),
+            code: SEVERAL_GRANTS,
+            because: "several grants cover this".into(),
             candidates: usable
                 .iter()
                 .map(|(state, _)| state.granted.request.to_string())
@@ -392,6 +391,9 @@ async fn no_grant(
     let latest = requests
         .filter(|request| covers(&request.statement.scope) && desk.now_ms() < request.statement.scope.until_ms)
         .max_by_key(|request| request.made_at);
+    let refused = !refusals.is_empty();
+    let mut refusals = refusals;
+    refusals.retain(|(state, _)| state.granted.scope.accounts.contains(&target.account));
     let ended = refusals.into_iter().max_by_key(|(state, _)| state.issued_at);
     match (latest, ended) {
         (Some(request), ended)
@@ -402,6 +404,13 @@ async fn no_grant(
             waiting(desk, caller, &request).await
         }
         (_, Some((_, refusal))) => Ok(refusal.into()),
+        (_, None) if refused => Ok(Failure::refused(
+            "account_not_granted",
+            format!(
+                "no grant of yours for {} covers account `{}`; ask for one that does with `request`",
+                place.full_name, target.account
+            ),
+        )),
         (_, None) => Ok(Failure::refused(
             "no_grant",
             format!("you have no grant for {}; ask for one with `request`", place.full_name),

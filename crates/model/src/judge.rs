@@ -202,13 +202,19 @@ impl OpenFacts {
         if !self.resource_granted {
             return refuse(
                 "resource_not_granted",
-                format!("the grant does not cover resource `{}`", self.resource),
+                format!(
+                    "the grant does not cover resource `{}`; ask for one that does with `request`",
+                    self.resource
+                ),
             );
         }
         if !self.account_granted {
             return refuse(
                 "account_not_granted",
-                format!("the grant does not cover account `{}`", self.account),
+                format!(
+                    "the grant does not cover account `{}`; ask for one that does with `request`",
+                    self.account
+                ),
             );
         }
         Ok(())
@@ -310,7 +316,10 @@ impl ActionFacts {
             );
         }
         if !self.class_granted {
-            return refuse("action_not_granted", "the grant does not cover this kind of action");
+            return refuse(
+                "action_not_granted",
+                "the grant does not cover this kind of action; ask for one that does with `request --action`",
+            );
         }
         Ok(())
     }

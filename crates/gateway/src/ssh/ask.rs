@@ -100,8 +100,19 @@ pub struct Wanted {
     pub hint: Option<Hint>,
     /// The session's own key, made for it and used once.
     pub session_key: Key,
-    /// Whether they came by the `Host` that `countersign ssh-config` wrote for them.
-    pub by_alias: bool,
+    /// How they came.
+    pub came: Came,
+}
+
+/// How somebody came to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// By a user name that names the target, at the gateway itself.
+    Direct,
+    /// Behind `-J`.
+    Jump,
+    /// By the `Host` that `countersign ssh-config` wrote for them.
+    Alias,
 }
 
 /// Whether a session may begin.

@@ -9,11 +9,11 @@ use crate::command::ssh_config;
 use desk::attempt::{self, Operation};
 use desk::open::{self, Arrival};
 use desk::people::Caller;
-use desk::reach::{self, Found, Target};
+use desk::reach::{self, Found, SEVERAL_GRANTS, Target};
 use desk::{Desk, Failure};
-use gateway::ssh::ask::{Opened, Opening, Refusal, Wanted};
+use gateway::ssh::ask::{Came, Opened, Opening, Refusal, Wanted};
 use gateway::ssh::refusal::Code;
-use gateway::ssh::wire::Hint;
+use gateway::ssh::wire::{Account, Hint};
 use journal::{SessionStart, State};
 use model::body::{EndCause, Ended, Recorded};
 use model::bytes::Digest;
@@ -131,11 +131,55 @@ impl Clerk {
 
     /// The command by which this person asks for the target that they wanted; it works as it is pasted.
     fn asking(&self, wanted: &Wanted, target: &str) -> String {
-        let gateway = match wanted.by_alias {
-            true => ssh_config::alias(wanted.reachable.environment.as_str()),
-            false => self.address.clone(),
+        let gateway = match wanted.came {
+            Came::Alias => ssh_config::alias(wanted.reachable.environment.as_str()),
+            Came::Direct | Came::Jump => self.address.clone(),
         };
         format!("ssh {gateway} request {target} --reason \"…\"")
+    }
+
+    /// Why no grant was found; of several, the command that names one of them.
+    fn not_found(&self, wanted: &Wanted, failure: Failure) -> No {
+        let Failure::Refused { code, candidates, .. } = &failure else {
+            return failure.into();
+        };
+        match candidates.first() {
+            Some(first) if *code == SEVERAL_GRANTS => {
+                let next = format!("name one of {}: {}", candidates.join(", "), self.naming(wanted, first));
+                No::Refused(Refusal {
+                    next,
+                    ..refusal(&failure)
+                })
+            }
+            _ => failure.into(),
+        }
+    }
+
+    /// The command by which this person goes where they wanted, the way that they came, under the grant of one request.
+    fn naming(&self, wanted: &Wanted, request: &str) -> String {
+        let account = Account {
+            account: wanted.account.clone(),
+            hint: None,
+        };
+        let place = wanted.reachable.full_name();
+        match wanted.came {
+            Came::Alias => format!("ssh {account}+{request}@{place}"),
+            Came::Jump => format!("ssh -J {} {account}+{request}@{place}", jump(&self.address)),
+            Came::Direct => {
+                let (port, host) = self.address.rsplit_once(' ').unwrap_or(("", &self.address));
+                format!("ssh {port} {account}+{place}+{request}@{host}").replace("ssh  ", "ssh ")
+            }
+        }
+    }
+
+    fn gate(&self, environment: &EnvironmentName, why: &NotCleared) -> Refusal {
+        let status = self.publisher.status(environment);
+        Refusal {
+            by: Code::Gate,
+            code: "gate_unmet".into(),
+            because: format!("the opening was not cosigned as its gate asks: {why}"),
+            next: status.map_or("try again", |status| status.next()).into(),
+        }
     }
 
     /// Whether nothing that could change the answer has happened: no grant covers it, the same requests wait.
@@ -165,7 +209,8 @@ impl Clerk {
     }
 
     async fn try_open(&self, callers: &[Caller], wanted: &Wanted) -> Result<Opened, No> {
-        let found = reach::resolve(&self.desk, callers, &target(wanted)).await?;
+        let found = reach::resolve(&self.desk, callers, &target(wanted)).await;
+        let found = found.map_err(|failure| self.not_found(wanted, failure))?;
         self.check_recorder()?;
         // Before the time is asked that the opening will state.
         let time = self.publisher.time_basis(&found.environment).await;
@@ -192,7 +237,7 @@ impl Clerk {
                 end_unopened(&self.desk, &found.environment, session, EndCause::LedgerStopped, empty).await;
                 return Err(No::Refused(match why {
                     NotCleared::Judge(refused) => refusal(&refused.into()),
-                    why => gate(&why.to_string()),
+                    why => self.gate(&found.environment, &why),
                 }));
             }
         };
@@ -339,6 +384,14 @@ async fn end_unopened(
     }
 }
 
+/// `-p 2222 gw.example` as `-J` takes it.
+fn jump(address: &str) -> String {
+    match address.strip_prefix("-p ").and_then(|rest| rest.split_once(' ')) {
+        Some((port, host)) => format!("{host}:{port}"),
+        None => address.to_owned(),
+    }
+}
+
 fn target(wanted: &Wanted) -> Target {
     Target {
         account: wanted.account.clone(),
@@ -388,15 +441,6 @@ fn clock_off(now_ms: u64, time_s: u64, ago: Duration) -> Option<String> {
         (ahead, "ahead of")
     };
     (off > SKEW_MS_MAX).then(|| format!("the log's time is {} {side} its witness's", crate::clock::length(off)))
-}
-
-fn gate(why: &str) -> Refusal {
-    Refusal {
-        by: Code::Gate,
-        code: "gate_unmet".into(),
-        because: format!("the opening was not cosigned as its gate asks: {why}"),
-        next: "try again when the witness answers".into(),
-    }
 }
 
 fn signer(failure: &Failure) -> Refusal {

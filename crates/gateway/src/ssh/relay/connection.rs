@@ -14,7 +14,7 @@ use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Unsuppor
 use russh::{Channel, ChannelOpenFailure};
 use tokio::sync::oneshot;
 
-use crate::ssh::ask::{ALIAS_USER, Ask, Refused};
+use crate::ssh::ask::{ALIAS_USER, Ask, Came, Refused};
 use crate::ssh::refusal::Code;
 use crate::ssh::wire::place::SSH_PORT;
 use crate::ssh::wire::{Account, Place, Reachable, Target, resolve};
@@ -154,7 +154,11 @@ impl Connection {
             destination,
             connection,
             switch: Arc::clone(&self.switch),
-            by_alias: matches!(self.way, Way::Inner { by_alias: true, .. }),
+            came: match self.way {
+                Way::Outer => Came::Direct,
+                Way::Inner { by_alias: false, .. } => Came::Jump,
+                Way::Inner { by_alias: true, .. } => Came::Alias,
+            },
         };
         let (session, connected) = live::begin(Arc::clone(&self.gateway), start);
         Goal::Session {

@@ -21,7 +21,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep_until, timeout};
 use zeroize::Zeroizing;
 
-use crate::ssh::ask::{Ask, Desk, Opened, Opening, Refusal, SessionEnd, Wanted};
+use crate::ssh::ask::{Ask, Came, Desk, Opened, Opening, Refusal, SessionEnd, Wanted};
 use crate::ssh::refusal::Code;
 use crate::ssh::session::{Effect, End, Input, Life, Order};
 use crate::ssh::wire::{Account, Place, Reachable, resolve};
@@ -59,7 +59,7 @@ pub(super) struct Start {
     pub(super) destination: Destination,
     pub(super) connection: server::Handle,
     pub(super) switch: Arc<Switch>,
-    pub(super) by_alias: bool,
+    pub(super) came: Came,
 }
 
 /// What channels see.
@@ -308,7 +308,7 @@ impl Task {
             account: start.account.account,
             hint: start.account.hint,
             session_key: public,
-            by_alias: start.by_alias,
+            came: start.came,
         }));
         self.perform(Effect::Ask);
         None

@@ -17,7 +17,9 @@ const HELP: &str = "\
 This is a Countersign gateway. Reach a target with
   ssh -J GATEWAY ACCOUNT@RESOURCE.ENVIRONMENT    (once: `countersign ssh-config`)
   ssh ACCOUNT+RESOURCE.ENVIRONMENT@GATEWAY
-and put +REQUEST or +TICKET behind either to name one of several grants.
+and name one of several grants by its request or ticket, as
+  ssh -J GATEWAY ACCOUNT+REQUEST@RESOURCE.ENVIRONMENT
+  ssh ACCOUNT+RESOURCE.ENVIRONMENT+REQUEST@GATEWAY
 
 Words, as in `ssh GATEWAY ls`:
   ls        what you may reach or ask for
