@@ -127,6 +127,7 @@ impl Verified {
                 origin: None,
                 entries: None,
                 sessions: vec![],
+                recordings_closed: 0,
                 claims,
                 status,
             },
@@ -214,6 +215,7 @@ fn finish(
         origin: Some(parts.manifest.origin.clone()),
         entries: Some(parts.manifest.size),
         sessions: ends(&parts),
+        recordings_closed: ground.as_ref().map_or(0, |(grounds, _)| closed(grounds)),
         status: Report::status_of(&claims, trust.is_some()),
         claims,
     };
@@ -226,6 +228,14 @@ fn finish(
         })
     });
     Verified { report, contents }
+}
+
+/// Recordings that no key opens with this pack.
+fn closed(grounds: &Grounds) -> usize {
+    let recordings = grounds.recordings.values();
+    recordings
+        .filter(|recording| recording.extents > 0 && !recording.openable)
+        .count()
 }
 
 /// How far each of the pack's sessions is told.

@@ -232,7 +232,8 @@ fn r018_a_cut_tail_shows_against_what_the_reader_has_seen() {
     assert_eq!(
         failed(&found),
         [format!(
-            "tail at entry {}: cut off: you have seen {size} entries",
+            "tail at entry {}: ends before the {size} entries that you have seen: cut off, or exported earlier; \
+             ask for a new export",
             size - 1
         )]
     );

@@ -161,7 +161,10 @@ impl Heads<'_> {
             None => Claim::fails(
                 "tail",
                 Place::Entry(self.parts.manifest.size),
-                format!("cut off: you have seen {}", counted(head.size, "entry")),
+                format!(
+                    "ends before the {} that you have seen: cut off, or exported earlier; ask for a new export",
+                    counted(head.size, "entry")
+                ),
             ),
         }
     }

@@ -169,6 +169,8 @@ pub struct Report {
     pub entries: Option<u64>,
     /// The sessions that the pack is about, and whether their ends are in it.
     pub sessions: Vec<SessionEnd>,
+    /// How many of their recordings cannot be opened with this pack, whoever holds a key: the wrapped key is not in it.
+    pub recordings_closed: usize,
     /// One for each claim, in the order in which they were checked.
     pub claims: Vec<Claim>,
     /// The answer.
@@ -179,6 +181,17 @@ impl Report {
     /// The answer in one line, and how far it reaches: what comes after the last entry, nobody can say from a pack.
     #[must_use]
     pub fn result(&self) -> String {
+        let answer = self.answer();
+        match self.recordings_closed {
+            0 => answer,
+            count => format!(
+                "{answer}; {} cannot be opened with this pack",
+                counted(count, "recording")
+            ),
+        }
+    }
+
+    fn answer(&self) -> String {
         let reach = self.reach();
         match &self.status {
             Status::Trusted => format!("intact{reach}, and vouched for by keys that you trust"),
@@ -191,6 +204,8 @@ impl Report {
             } if self.entries.is_none() => {
                 format!("damaged, or no evidence pack at all, at byte {at}: {what}")
             }
+            // Nothing that is here is shown false: what comes after it is missing.
+            Status::Tampered { what, .. } if self.falls_short() => what.clone(),
             status => status.to_string(),
         }
     }
@@ -202,11 +217,17 @@ impl Report {
             Status::Tampered { .. } if self.entries.is_none() => {
                 Some("was the file copied whole? ask whoever exported it for another copy, and keep this one")
             }
+            Status::Tampered { .. } if self.falls_short() => None,
             Status::Tampered { .. } => {
                 Some("keep this file as it is; ask the other party for the same session, and compare")
             }
             _ => None,
         }
+    }
+
+    /// Whether all that is wrong is that the reader has seen more: the place is the first entry that is not here.
+    fn falls_short(&self) -> bool {
+        matches!(&self.status, Status::Tampered { at: Place::Entry(at), .. } if Some(*at) == self.entries)
     }
 
     /// ` up to entry 18 (session ended)`.
