@@ -5,7 +5,7 @@ use crate::exit::Failure;
 use serde::de::DeserializeOwned;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// The longest file that is read whole, other than packs.
@@ -33,6 +33,19 @@ pub(crate) fn read_up_to(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
         )));
     }
     Ok(bytes)
+}
+
+/// As [`read`], of a regular file or standard input.
+pub(crate) fn read_regular(path: &Path) -> Result<Vec<u8>, Failure> {
+    if path.as_os_str() != "-" {
+        open(path).map_err(|error| unreadable(path, &error))?;
+    }
+    read(path)
+}
+
+/// Opens a regular file; a pipe or device, which may never end or never begin, is none.
+pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
+    verify::open(path)
 }
 
 /// Says that a file cannot be read, and why.
@@ -63,6 +76,30 @@ pub(crate) fn private_folder(path: &Path) -> Result<(), Failure> {
         .mode(0o700)
         .create(path)
         .map_err(|error| Failure::unavailable(format!("folder `{}` cannot be made: {error}", path.display())))
+}
+
+/// From here on, nothing that this process makes can be read by another account. For the processes that keep data.
+pub(crate) fn keep_private() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
+/// Takes a folder of ours away from everybody else, as if it had been made by [`private_folder`].
+pub(crate) fn tighten(path: &Path) -> Result<(), Failure> {
+    let shown = path.display();
+    let unknown = |error: io::Error| Failure::unavailable(format!("folder `{shown}`: {error}"));
+    let found = fs::metadata(path).map_err(unknown)?;
+    let not_ours = found.uid() != rustix::process::geteuid().as_raw();
+    if not_ours || found.mode() & 0o1000 != 0 {
+        return Err(
+            Failure::refused(format!("folder `{shown}` belongs to another account, or to all")).next(
+                "name a folder of this account's own with --data, or give this one to it: chown -R ACCOUNT FOLDER",
+            ),
+        );
+    }
+    if found.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(unknown)
 }
 
 /// Writes a new file that only its owner can read. An existing file is never touched.

@@ -12,7 +12,7 @@ use desk::approve::RequestView;
 use desk::request::Prepared;
 use evidence::render::inert;
 use model::body::Body;
-use model::bytes::{Digest, Octets};
+use model::bytes::Digest;
 use model::entry::Entry;
 use model::id::IdentityId;
 use model::statement::{Approval, Denial, Request, Surface};
@@ -31,8 +31,8 @@ pub(crate) fn asked(caller: &Caller, prepared: &Prepared, (reason, ticket): (&st
         prepared.origin,
         words::scope(&statement.scope)
     );
-    text.push_str(&words::line("reason", reason));
-    text.push_str(&words::line("ticket", ticket.unwrap_or(NO_TICKET)));
+    text.push_str(&words::line("reason", safe(reason.as_bytes())));
+    text.push_str(&words::line("ticket", safe(ticket.unwrap_or(NO_TICKET).as_bytes())));
     text.push_str(&words::line("request", statement.request));
     text.push_str(&words::line("to be entered", statement.entry));
     text
@@ -82,7 +82,10 @@ impl Shown {
                 );
             }
         }
-        let (reason, ticket) = (reason.map(safe), ticket.map(safe));
+        let (reason, ticket) = (
+            reason.map(|text| safe(text.as_bytes())),
+            ticket.map(|text| safe(text.as_bytes())),
+        );
         Ok(Self {
             view,
             request,
@@ -156,7 +159,7 @@ impl Shown {
 }
 
 /// Somebody's words on an approver's terminal: lines of their own, nothing that a terminal obeys.
-fn safe(octets: &Octets) -> String {
-    let lines = octets.as_bytes().split(|byte| *byte == b'\n').map(inert);
+fn safe(bytes: &[u8]) -> String {
+    let lines = bytes.split(|byte| *byte == b'\n').map(inert);
     lines.collect::<Vec<_>>().join("\n                 ")
 }

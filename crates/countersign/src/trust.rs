@@ -93,7 +93,7 @@ pub(crate) fn lines(bodies: &[TrustBody]) -> Result<Vec<u8>, Failure> {
 
 /// Reads a file of bodies.
 pub(crate) fn read(path: &Path) -> Result<Vec<TrustBody>, Failure> {
-    parse(&file::read(path)?, path)
+    parse(&file::read_regular(path)?, path)
 }
 
 /// The bodies in the text of `path`; each line must be in the one accepted form.
@@ -119,8 +119,8 @@ pub(crate) fn parse(text: &[u8], path: &Path) -> Result<Vec<TrustBody>, Failure>
     Ok(bodies)
 }
 
-/// All bodies in the trust files of a folder, in the order of the files' names.
-pub(crate) fn read_folder(folder: &Path) -> Result<Vec<TrustBody>, Failure> {
+/// The trust files of a folder, in the order of their names.
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let listed = std::fs::read_dir(folder)
         .map_err(|error| Failure::unavailable(format!("folder `{}` cannot be read: {error}", folder.display())))?;
     let mut paths: Vec<PathBuf> = listed
@@ -129,8 +129,13 @@ pub(crate) fn read_folder(folder: &Path) -> Result<Vec<TrustBody>, Failure> {
         .filter(|path| path.to_string_lossy().ends_with(ENDING))
         .collect();
     paths.sort();
+    Ok(paths)
+}
+
+/// All bodies in the trust files of a folder, in the order of the files' names.
+pub(crate) fn read_folder(folder: &Path) -> Result<Vec<TrustBody>, Failure> {
     let mut bodies = Vec::new();
-    for path in paths {
+    for path in files(folder)? {
         bodies.extend(read(&path)?);
     }
     Ok(bodies)

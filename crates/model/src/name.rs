@@ -7,11 +7,19 @@ use std::str::FromStr;
 
 /// Why a text cannot be a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a {kind}: {rule}")]
+#[error("`{text}` is not {} {kind}: {rule}", article(kind))]
 pub struct NotAName {
     text: String,
     kind: &'static str,
     rule: &'static str,
+}
+
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    }
 }
 
 fn is_label(text: &str) -> bool {

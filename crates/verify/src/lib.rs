@@ -2,7 +2,7 @@
 //! that it is given and nothing else: no network, no clock, no database.
 //!
 //! Exit codes: 0 intact and trusted, 1 tampered with, 2 trust not established, 3 written by a newer format, 64 wrong
-//! usage or unreadable arguments, 74 the pack could not be read.
+//! usage, or an argument that is not what it must be, 69 a file cannot be read.
 
 use evidence::pack::NAME_BYTES_MAX;
 use evidence::render;
@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// Wrong usage, or an argument that is not what it must be.
 pub const EXIT_USAGE: u8 = 64;
-/// The pack could not be read.
-pub const EXIT_IO: u8 = 74;
+/// A file could not be read, or the answer not be written.
+pub const EXIT_UNAVAILABLE: u8 = 69;
 /// The longest checkpoint file.
 const CHECKPOINT_BYTES_MAX: usize = 128 * 1024;
 /// Buffer between file and reader.
@@ -79,8 +79,7 @@ impl QuestionError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Write(_) => EXIT_IO,
-            Self::Read { error, .. } if error.kind() != io::ErrorKind::NotFound => EXIT_IO,
+            Self::Write(_) | Self::Read { .. } => EXIT_UNAVAILABLE,
             _ => EXIT_USAGE,
         }
     }
@@ -108,7 +107,7 @@ pub fn answer(question: &Question, out: &mut dyn Write) -> Result<u8, QuestionEr
         path: path.clone(),
         error,
     };
-    let file = BufReader::with_capacity(BUFFER_BYTES, File::open(path).map_err(unread)?);
+    let file = BufReader::with_capacity(BUFFER_BYTES, open(path).map_err(unread)?);
     let mut shown = Shown::new();
     let verified = evidence::verify::verify(file, trust.as_ref(), &mut |progress| shown.show(progress));
     shown.clear();
@@ -160,6 +159,18 @@ fn trust(path: &Path, seen: Option<&Path>) -> Result<Trust, QuestionError> {
     }
 }
 
+/// Opens a regular file; a pipe or device, which may never end or never begin, is none.
+///
+/// # Errors
+/// When it is something else, or cannot be opened.
+pub fn open(path: &Path) -> io::Result<File> {
+    let kind = std::fs::metadata(path)?.file_type();
+    if kind.is_file() || kind.is_dir() {
+        return File::open(path);
+    }
+    Err(io::Error::other("it is no regular file; copy what it gives into one"))
+}
+
 /// Reads a small file; one byte more than allowed is enough to know that it is too long.
 fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, QuestionError> {
     let unread = |error| QuestionError::Read {
@@ -167,7 +178,7 @@ fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, QuestionError> {
         error,
     };
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unread)?;
+    let file = open(path).map_err(unread)?;
     let read = file.take(bytes_max as u64 + 1).read_to_end(&mut bytes);
     read.map(|_| bytes).map_err(unread)
 }

@@ -7,7 +7,8 @@ use verify::{EXIT_USAGE, Question, answer};
 
 /// Verifies an evidence pack offline, against what you believe, and judges its sessions.
 ///
-/// Exit codes: 0 intact and trusted, 1 tampered with, 2 trust not established, 3 written by a newer format, 64 usage.
+/// Exit codes: 0 intact and trusted, 1 tampered with, 2 trust not established, 3 written by a newer format, 64 usage,
+/// 69 a file cannot be read.
 #[derive(Debug, Parser)]
 #[command(name = "countersign-verify", version)]
 struct Arguments {

@@ -64,6 +64,10 @@ pub(crate) struct Speaker {
 
 pub(crate) fn enrol(speaker: &Speaker, args: EnrolArgs) -> Result<(), Failure> {
     let identity = match args.identity {
+        Some(identity) if has_ended(&args.signing.dir, identity)? => {
+            return Err(Failure::refused(format!("{identity} has ended, and that is for good"))
+                .next("enrol the person anew under a new handle and with a new key"));
+        }
         Some(identity) => identity,
         None => {
             refuse_known_handle(&args.signing.dir, speaker, &args.handle)?;
@@ -155,11 +159,38 @@ pub(crate) fn by_handle(folder: &Path, speaker: &Speaker, handle: &str) -> Resul
 }
 
 fn refuse_known_handle(folder: &Path, speaker: &Speaker, handle: &Handle) -> Result<(), Failure> {
-    match by_handle(folder, speaker, handle.as_str()) {
-        Ok(identity) => Err(
-            Failure::refused(format!("`{handle}` is enrolled already, as {identity}"))
-                .next(format!("to change keys or roles add --identity {identity}")),
-        ),
-        Err(_) => Ok(()),
+    let Ok(identity) = by_handle(folder, speaker, handle.as_str()) else {
+        return Ok(());
+    };
+    if has_ended(folder, identity)? {
+        return Err(
+            Failure::refused(format!("`{handle}` ({identity}) has ended, and that is for good"))
+                .next("enrol the person anew under a new handle and with a new key"),
+        );
     }
+    let file = trust::files(folder)?
+        .into_iter()
+        .filter(|path| trust::read(path).is_ok_and(|bodies| bodies.iter().any(|body| enrols(body, identity))))
+        .next_back()
+        .unwrap_or_default();
+    Err(Failure::refused(format!(
+        "`{handle}` is enrolled already, as {identity}, signed in {}",
+        file.display()
+    ))
+    .next(format!(
+        "if the server does not know it yet: countersign submit {}; to change keys or roles add --identity \
+                 {identity}",
+        file.display()
+    )))
+}
+
+fn enrols(body: &TrustBody, identity: IdentityId) -> bool {
+    matches!(body, TrustBody::Enrolled(signed) if signed.statement.identity == identity)
+}
+
+/// Whether this folder signed the end of `identity`.
+fn has_ended(folder: &Path, identity: IdentityId) -> Result<bool, Failure> {
+    let bodies = trust::read_folder(folder)?;
+    let ends = |body: &TrustBody| matches!(body, TrustBody::Disabled(signed) if signed.statement.identity == identity);
+    Ok(bodies.iter().any(ends))
 }

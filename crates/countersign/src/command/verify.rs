@@ -7,7 +7,6 @@ use crate::progress::Bar;
 use clap::Args;
 use evidence::trust::Trust;
 use evidence::verify::{Phase, Status, Verified};
-use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 use verify::{Question, QuestionError};
@@ -36,12 +35,12 @@ pub(crate) struct TrustArgs {
 impl TrustArgs {
     pub(crate) fn read(&self) -> Result<Option<Trust>, Failure> {
         let Some(path) = &self.trust else { return Ok(None) };
-        let trust = Trust::parse(&file::read(path)?).map_err(|error| {
+        let trust = Trust::parse(&file::read_regular(path)?).map_err(|error| {
             Failure::usage(format!("`{}` is not a trust file: {error}", path.display()))
                 .next("its environment's owner has one: `countersign owner init` writes trust.txt")
         })?;
         let Some(seen) = &self.seen else { return Ok(Some(trust)) };
-        let known = trust.with_seen_note(&file::read(seen)?);
+        let known = trust.with_seen_note(&file::read_regular(seen)?);
         known.map(Some).map_err(|error| {
             Failure::usage(format!("`{}` is not a checkpoint: {error}", seen.display()))
                 .next("countersign checkpoint --help says how to save one")
@@ -105,7 +104,7 @@ pub(crate) fn show(page: &str) {
 /// Reads and judges a pack, with progress.
 pub(crate) fn read_pack(path: &Path, trust: Option<&Trust>) -> Result<Verified, Failure> {
     let unreadable = |error| file::unreadable(path, &error);
-    let file = File::open(path).map_err(unreadable)?;
+    let file = file::open(path).map_err(unreadable)?;
     let mut bar = Bar::new();
     let input = BufReader::with_capacity(1 << 20, file);
     let read = evidence::verify::verify(input, trust, &mut |progress| match progress.phase {

@@ -97,6 +97,10 @@ pub(super) fn run(args: WorkflowArgs) -> Result<(), Failure> {
         controls: or(args.controls.clone(), || ControlId::ALL.to_vec()),
         signed_ms: clock::now_ms(),
     };
+    if statement.owner == statement.backup {
+        return Err(Failure::usage("the workflow's owner cannot stand in for themselves")
+            .next("name somebody else with --backup"));
+    }
     let consent = statement
         .approvals
         .iter()
