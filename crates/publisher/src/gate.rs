@@ -129,7 +129,12 @@ impl Publisher {
         let found = found.map_err(|_| unmet("the publisher has stopped"))?;
         match &found.cosigned {
             Some(cosigned) if cosigned.size > index => Ok(()),
-            _ => Err(unmet(&format!("{:?}", found.status))),
+            _ => Err(NotCleared::Gate(
+                found
+                    .status
+                    .trouble()
+                    .unwrap_or_else(|| "it is not cosigned yet".into()),
+            )),
         }
     }
 }

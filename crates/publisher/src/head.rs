@@ -36,6 +36,33 @@ pub enum Status {
     Stopped(String),
 }
 
+impl Status {
+    /// Why the log is not published as it should be, in words; none when it is, or has only begun.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Starting | Self::Ready => None,
+            Self::Behind { witness, seen } => Some(format!(
+                "witness `{witness}` has seen {seen} entries of this log, more than are here: the data is an old copy"
+            )),
+            Self::Uncosigned(why) => Some(why.clone()),
+            Self::Stopped(why) => Some(format!("publishing has stopped for good: {why}")),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn next(&self) -> &'static str {
+        match self {
+            Self::Starting | Self::Ready => "try again",
+            Self::Uncosigned(_) => "try again when the witness answers; if it stays, tell the operator of this gateway",
+            Self::Behind { .. } | Self::Stopped(_) => {
+                "tell the operator of this gateway and the owner; trying again does not help"
+            }
+        }
+    }
+}
+
 /// The newest state of one log, as its task publishes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {

@@ -25,6 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const GATHER_FOR: Duration = Duration::from_millis(50);
 /// The wait after a failed cosigning.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// How often a trouble that lasts is logged.
+const LOG_AGAIN_AFTER: Duration = Duration::from_mins(5);
 
 /// Where a witness listens.
 #[derive(Debug, Clone)]
@@ -163,6 +165,7 @@ impl Publisher {
             log: log.clone(),
             sender,
             signed: None,
+            logged: None,
         };
         self.lock().insert(environment.clone(), log);
         tokio::spawn(task.run());
@@ -308,6 +311,8 @@ struct Task {
     sender: watch::Sender<Head>,
     /// The head that was made durable last.
     signed: Option<consistency::Head>,
+    /// The trouble that was logged last, and when.
+    logged: Option<(String, Instant)>,
 }
 
 /// Why a round of publishing failed.
@@ -335,14 +340,21 @@ impl Task {
         let mut changes = self.store.committed();
         loop {
             let wait = match self.round().await {
-                Ok(()) => LOOK_EVERY,
+                Ok(()) => {
+                    self.logged = None;
+                    LOOK_EVERY
+                }
                 Err(RoundError::Again(why)) => {
-                    tracing::warn!(environment = %self.environment, %why, "the head is not cosigned");
+                    if self.is_news(&why) {
+                        tracing::warn!(environment = %self.environment, %why, "the head is not cosigned");
+                    }
                     self.say(Status::Uncosigned(why));
                     RETRY_AFTER
                 }
                 Err(RoundError::Behind { witness, seen }) => {
-                    tracing::error!(environment = %self.environment, %witness, seen, "unsigned: the witness has seen more of this log");
+                    if self.is_news(&witness) {
+                        tracing::error!(environment = %self.environment, %witness, seen, "unsigned: the witness has seen more of this log");
+                    }
                     self.say(Status::Behind { witness, seen });
                     RETRY_AFTER * 10
                 }
@@ -363,6 +375,16 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Whether a trouble is to be logged: at first, when it changes, and from time to time while it lasts.
+    fn is_news(&mut self, why: &str) -> bool {
+        let is_old = |(logged, at): &(String, Instant)| logged == why && at.elapsed() < LOG_AGAIN_AFTER;
+        let news = !self.logged.as_ref().is_some_and(is_old);
+        if news {
+            self.logged = Some((why.to_owned(), Instant::now()));
+        }
+        news
     }
 
     /// What is committed within a moment goes into one head, unless somebody waits for it.
@@ -499,6 +521,14 @@ impl Task {
             }
         }
         if times.len() < needed {
+            let known: Vec<String> = self.witnesses.iter().map(|w| w.key.to_string()).collect();
+            let lost = self.log.genesis.witnesses.iter().filter(|key| !known.contains(key));
+            failures.extend(lost.map(|key| {
+                let name = key.split('+').next().unwrap_or_default();
+                format!(
+                    "no address is configured for witness `{name}` (the operator gives it with `serve --witness URL`)"
+                )
+            }));
             failures.push(format!("{} of {needed} cosignatures", times.len()));
             return Err(RoundError::Again(failures.join("; ")));
         }
