@@ -9,11 +9,11 @@ use crate::command::ssh_config;
 use desk::attempt::{self, Operation};
 use desk::open::{self, Arrival};
 use desk::people::Caller;
-use desk::reach::{self, Found, Target};
+use desk::reach::{self, Found, SEVERAL_GRANTS, Target};
 use desk::{Desk, Failure};
-use gateway::ssh::ask::{Opened, Opening, Refusal, Wanted};
+use gateway::ssh::ask::{Came, Opened, Opening, Refusal, Wanted};
 use gateway::ssh::refusal::Code;
-use gateway::ssh::wire::Hint;
+use gateway::ssh::wire::{Account, Hint};
 use journal::{SessionStart, State};
 use model::body::{EndCause, Ended, Recorded};
 use model::bytes::Digest;
@@ -131,11 +131,45 @@ impl Clerk {
 
     /// The command by which this person asks for the target that they wanted; it works as it is pasted.
     fn asking(&self, wanted: &Wanted, target: &str) -> String {
-        let gateway = match wanted.by_alias {
-            true => ssh_config::alias(wanted.reachable.environment.as_str()),
-            false => self.address.clone(),
+        let gateway = match wanted.came {
+            Came::Alias => ssh_config::alias(wanted.reachable.environment.as_str()),
+            Came::Direct | Came::Jump => self.address.clone(),
         };
         format!("ssh {gateway} request {target} --reason \"…\"")
+    }
+
+    /// Why no grant was found; of several, the command that names one of them.
+    fn not_found(&self, wanted: &Wanted, failure: Failure) -> No {
+        let Failure::Refused { code, candidates, .. } = &failure else {
+            return failure.into();
+        };
+        match candidates.first() {
+            Some(first) if *code == SEVERAL_GRANTS => {
+                let next = format!("name one of {}: {}", candidates.join(", "), self.naming(wanted, first));
+                No::Refused(Refusal {
+                    next,
+                    ..refusal(&failure)
+                })
+            }
+            _ => failure.into(),
+        }
+    }
+
+    /// The command by which this person goes where they wanted, the way that they came, under the grant of one request.
+    fn naming(&self, wanted: &Wanted, request: &str) -> String {
+        let account = Account {
+            account: wanted.account.clone(),
+            hint: None,
+        };
+        let place = wanted.reachable.full_name();
+        match wanted.came {
+            Came::Alias => format!("ssh {account}+{request}@{place}"),
+            Came::Jump => format!("ssh -J {} {account}+{request}@{place}", jump(&self.address)),
+            Came::Direct => {
+                let (port, host) = self.address.rsplit_once(' ').unwrap_or(("", &self.address));
+                format!("ssh {port} {account}+{place}+{request}@{host}").replace("ssh  ", "ssh ")
+            }
+        }
     }
 
     fn gate(&self, environment: &EnvironmentName, why: &NotCleared) -> Refusal {
@@ -175,7 +209,8 @@ impl Clerk {
     }
 
     async fn try_open(&self, callers: &[Caller], wanted: &Wanted) -> Result<Opened, No> {
-        let found = reach::resolve(&self.desk, callers, &target(wanted)).await?;
+        let found = reach::resolve(&self.desk, callers, &target(wanted)).await;
+        let found = found.map_err(|failure| self.not_found(wanted, failure))?;
         self.check_recorder()?;
         // Before the time is asked that the opening will state.
         let time = self.publisher.time_basis(&found.environment).await;
@@ -346,6 +381,14 @@ async fn end_unopened(
     };
     if let Err(failure) = desk::session::end_session(desk, environment, session, ended).await {
         tracing::error!(%session, %failure, "the end of a session could not be recorded");
+    }
+}
+
+/// `-p 2222 gw.example` as `-J` takes it.
+fn jump(address: &str) -> String {
+    match address.strip_prefix("-p ").and_then(|rest| rest.split_once(' ')) {
+        Some((port, host)) => format!("{host}:{port}"),
+        None => address.to_owned(),
     }
 }
 
