@@ -31,8 +31,20 @@ pub(crate) struct Challenged {
     challenge: String,
 }
 
-pub(crate) async fn challenge(State(api): State<Shared>) -> Answer<Challenged> {
-    let challenge = api.sign_in.challenge(api.desk.now_ms()).map_err(no_randomness)?;
+/// By which name the client calls this server. A challenge can be asked for without a body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Called {
+    #[serde(default)]
+    origin: Option<String>,
+}
+
+pub(crate) async fn challenge(State(api): State<Shared>, called: Result<Sent<Called>, Problem>) -> Answer<Challenged> {
+    let called = called.ok().and_then(|Sent(called)| called.origin);
+    let challenge = api
+        .sign_in
+        .challenge(called.as_deref(), api.desk.now_ms())
+        .map_err(no_randomness)?;
     Ok(Json(Challenged { challenge }))
 }
 

@@ -26,17 +26,36 @@ pub(crate) async fn submit(State(api): State<Shared>, Sent(body): Sent<TrustBody
 
 #[derive(Serialize)]
 pub(crate) struct Health {
+    /// `ok`, or `degraded` when a log is not published.
     status: &'static str,
     software: &'static str,
     time_ms: u64,
     environments: usize,
+    unpublished: Vec<Trouble>,
+}
+
+#[derive(Serialize)]
+struct Trouble {
+    environment: EnvironmentName,
+    because: String,
 }
 
 pub(crate) async fn health(State(api): State<Shared>) -> Result<Json<Health>, Problem> {
+    let environments = api.desk.environments().await?;
+    let unpublished: Vec<Trouble> = environments
+        .iter()
+        .filter_map(|environment| {
+            (api.unpublished)(environment).map(|because| Trouble {
+                environment: environment.clone(),
+                because,
+            })
+        })
+        .collect();
     Ok(Json(Health {
-        status: "ok",
+        status: if unpublished.is_empty() { "ok" } else { "degraded" },
         software: env!("CARGO_PKG_VERSION"),
         time_ms: api.desk.now_ms(),
-        environments: api.desk.environments().await?.len(),
+        environments: environments.len(),
+        unpublished,
     }))
 }

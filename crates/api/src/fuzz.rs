@@ -34,7 +34,7 @@ fn body<T: DeserializeOwned>(data: &[u8]) {
 /// When a challenge that was never made is taken, or a token that was never given.
 pub fn sign_in(data: &[u8]) {
     static OURS: OnceLock<Option<SignIn>> = OnceLock::new();
-    let ours = OURS.get_or_init(|| SignIn::new("http://127.0.0.1:7878".into()).ok());
+    let ours = OURS.get_or_init(|| SignIn::new(vec!["http://127.0.0.1:7878".into()]).ok());
     let (Some(ours), Ok(text)) = (ours, str::from_utf8(data)) else {
         return;
     };

@@ -15,6 +15,7 @@ use desk::Desk;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use model::name::EnvironmentName;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -39,9 +40,15 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct Config {
     /// Where it listens; a loopback address.
     pub bind: SocketAddr,
-    /// How clients name this server; part of every challenge. `None`: `http://` and the address.
-    pub origin: Option<String>,
+    /// How clients name this server, one of which is part of every challenge; beside them `http://` and the address,
+    /// or `localhost` and its port.
+    pub origins: Vec<String>,
+    /// Why the log of an environment is not published, if it is not.
+    pub unpublished: Unpublished,
 }
+
+/// Asks why the log of an environment is not published; `None` when it is.
+pub type Unpublished = Box<dyn Fn(&EnvironmentName) -> Option<String> + Send + Sync>;
 
 /// Why the API does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +72,7 @@ pub(crate) struct Api {
     pub(crate) desk: Arc<Desk>,
     pub(crate) recordings: Recordings,
     pub(crate) sign_in: SignIn,
+    pub(crate) unpublished: Unpublished,
 }
 
 /// An API that listens.
@@ -88,11 +96,16 @@ impl Server {
         let address = listener
             .local_addr()
             .map_err(|error| BindError::Io(config.bind, error))?;
-        let origin = config.origin.unwrap_or_else(|| format!("http://{address}"));
+        let own = [
+            format!("http://{address}"),
+            format!("http://localhost:{}", address.port()),
+        ];
+        let origins = config.origins.into_iter().chain(own).collect();
         let api = Arc::new(Api {
             desk,
             recordings,
-            sign_in: SignIn::new(origin).map_err(BindError::Randomness)?,
+            unpublished: config.unpublished,
+            sign_in: SignIn::new(origins).map_err(BindError::Randomness)?,
         });
         let router = endpoint::router(api)
             .layer(DefaultBodyLimit::max(BODY_LENGTH_MAX))

@@ -57,7 +57,8 @@ impl NoSignIn {
 
 /// Challenges and tokens of one start of the server.
 pub(crate) struct SignIn {
-    origin: String,
+    /// How clients may name this server; the first for whoever does not say.
+    origins: Vec<String>,
     key: hmac::Key,
     used: Mutex<HashMap<[u8; NONCE_LENGTH], u64>>,
     tokens: Mutex<HashMap<Digest, Token>>,
@@ -79,25 +80,26 @@ fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
 }
 
 impl SignIn {
-    pub(crate) fn new(origin: String) -> Result<Self, getrandom::Error> {
+    pub(crate) fn new(origins: Vec<String>) -> Result<Self, getrandom::Error> {
         Ok(Self {
-            origin,
+            origins,
             key: hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()?),
             used: Mutex::default(),
             tokens: Mutex::default(),
         })
     }
 
-    /// A fresh challenge, as the text that is to be signed.
-    pub(crate) fn challenge(&self, now_ms: u64) -> Result<String, getrandom::Error> {
+    /// A fresh challenge, as the text that is to be signed, for the name by which the client called if it is ours.
+    pub(crate) fn challenge(&self, called: Option<&str>, now_ms: u64) -> Result<String, getrandom::Error> {
         let expires_ms = now_ms.saturating_add(CHALLENGE_MS);
+        let origin = self.origins.iter().find(|origin| Some(origin.as_str()) == called);
         let random: [u8; NONCE_LENGTH] = random()?;
         let code = hmac::sign(&self.key, &authenticated(&random, expires_ms));
         let challenge = Challenge {
             domain: CHALLENGE_DOMAIN.into(),
             expires_ms,
             nonce: Blob([&random[..], code.as_ref()].concat()),
-            origin: self.origin.clone(),
+            origin: origin.or(self.origins.first()).cloned().unwrap_or_default(),
         };
         // Text, number and base64 always have a canonical form.
         let bytes = json::to_vec(&challenge).unwrap_or_default();
@@ -111,7 +113,7 @@ impl SignIn {
             return Err(NoSignIn::Challenge);
         };
         let ours = challenge.domain == CHALLENGE_DOMAIN
-            && challenge.origin == self.origin
+            && self.origins.contains(&challenge.origin)
             && now_ms < challenge.expires_ms
             && hmac::verify(&self.key, &authenticated(random, challenge.expires_ms), code).is_ok();
         if !ours {
@@ -191,17 +193,17 @@ mod tests {
     use model::fixture::{public, seed};
 
     fn signed_in(sign_in: &SignIn, now_ms: u64) -> String {
-        let text = sign_in.challenge(now_ms).unwrap();
+        let text = sign_in.challenge(None, now_ms).unwrap();
         let answered = sign_in.check(&text, now_ms).ok().unwrap();
         sign_in.token(answered, public(seed::ALICE), now_ms).unwrap().unwrap()
     }
 
     #[test]
     fn a_challenge_is_ours_timely_and_good_once() {
-        let ours = SignIn::new("http://127.0.0.1:1".into()).unwrap();
-        let other = SignIn::new("http://127.0.0.1:1".into()).unwrap();
-        let elsewhere = SignIn::new("http://127.0.0.1:2".into()).unwrap();
-        let text = ours.challenge(1000).unwrap();
+        let ours = SignIn::new(vec!["http://127.0.0.1:1".into()]).unwrap();
+        let other = SignIn::new(vec!["http://127.0.0.1:1".into()]).unwrap();
+        let elsewhere = SignIn::new(vec!["http://127.0.0.1:2".into()]).unwrap();
+        let text = ours.challenge(None, 1000).unwrap();
         assert!(ours.check(&text, 1000).is_ok());
         assert!(ours.check(&text, 1000 + CHALLENGE_MS).is_err());
         assert!(other.check(&text, 1000).is_err(), "made by another start");
@@ -217,8 +219,24 @@ mod tests {
     }
 
     #[test]
+    fn a_challenge_bears_the_name_that_was_called_if_it_is_ours() {
+        let names = ["https://gw.example", "http://localhost:1"];
+        let sign_in = SignIn::new(names.map(str::to_owned).to_vec()).unwrap();
+        for (called, given) in [
+            (Some(names[1]), names[1]),
+            (None, names[0]),
+            (Some("https://evil.example"), names[0]),
+        ] {
+            let text = sign_in.challenge(called, 0).unwrap();
+            let challenge: Challenge = json::from_slice(text.as_bytes()).unwrap();
+            assert_eq!(challenge.origin, given);
+            assert!(sign_in.check(&text, 0).is_ok());
+        }
+    }
+
+    #[test]
     fn tokens_are_bounded_and_can_be_given_up() {
-        let sign_in = SignIn::new("http://127.0.0.1:1".into()).unwrap();
+        let sign_in = SignIn::new(vec!["http://127.0.0.1:1".into()]).unwrap();
         let first = signed_in(&sign_in, 5);
         assert_eq!(sign_in.holder(&first), Some(public(seed::ALICE)));
         sign_in.forget(&first);

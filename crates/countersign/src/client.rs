@@ -9,6 +9,7 @@ use crate::config::Person;
 use crate::exit::Failure;
 use crate::trust::{Offer, TrustBody};
 use api::{CHALLENGE_DOMAIN, Challenge};
+use desk::trust::ALREADY_ENTERED;
 use model::id::SessionId;
 use model::json;
 use model::name::EnvironmentName;
@@ -61,6 +62,7 @@ struct Page {
 impl Api {
     /// Without signing in: for what carries its own authority.
     pub(crate) fn open(server: &str) -> Result<Self, Failure> {
+        check_way(server)?;
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .no_proxy()
@@ -90,7 +92,8 @@ impl Api {
         }
         let mut api = Self::open(&person.server)?;
         let key = person.key()?;
-        let challenged: Challenged = api.post("/v1/sign-in/challenge", &()).await?;
+        let called = serde_json::json!({ "origin": person.server });
+        let challenged: Challenged = api.post("/v1/sign-in/challenge", &called).await?;
         check_challenge(&person.server, &challenged.challenge)?;
         let signature = key.sign(Namespace::SignIn, challenged.challenge.as_bytes())?;
         let answered = Answered {
@@ -212,9 +215,31 @@ impl Api {
     }
 }
 
+/// What is sent is secret, and this client speaks plain HTTP: its server is on this machine, or forwarded to it.
+fn check_way(server: &str) -> Result<(), Failure> {
+    let url: reqwest::Url = server.parse().map_err(Failure::usage)?;
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    let is_here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    if url.scheme() == "http" && is_here {
+        return Ok(());
+    }
+    let port = url.port().unwrap_or(7878);
+    let why = match url.scheme() {
+        "http" => "plain HTTP would cross a network in the clear",
+        _ => "this client does not speak TLS",
+    };
+    Err(Failure::usage(format!("`{server}`: {why}")).next(format!(
+        "forward it: ssh -L {port}:127.0.0.1:{port} {host}, then --server http://127.0.0.1:{port}"
+    )))
+}
+
 fn refused(status: StatusCode, problem: Problem) -> Failure {
     let because = match &problem.field {
-        Some(field) => format!("{field}: {}", problem.because.trim_start_matches(&format!("{field}: "))),
+        Some(field) => {
+            let because = problem.because.trim_start_matches(&format!("{field}: "));
+            format!("{}: {because}", if field == "length_ms" { "--for" } else { field })
+        }
         None => problem.because,
     };
     let failure = match status {
@@ -222,6 +247,7 @@ fn refused(status: StatusCode, problem: Problem) -> Failure {
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => Failure::unavailable(because),
         _ => Failure::refused(format!("{because} ({})", problem.code)),
     };
+    let failure = failure.under(problem.code);
     if problem.candidates.is_empty() {
         failure
     } else {
@@ -250,7 +276,8 @@ fn check_challenge(server: &str, text: &str) -> Result<(), Failure> {
     if challenge.origin != server {
         return Err(
             Failure::refused(format!("`{server}` gave the challenge of `{}`", challenge.origin)).next(format!(
-                "if that is the same server, call it by that name: --server {}",
+                "if that is the same server, call it by that name: --server {}; or let its operator start it with \
+                 --api-origin {server}",
                 challenge.origin
             )),
         );
@@ -265,11 +292,11 @@ pub(crate) fn submit_bodies(server: &str, bodies: Vec<TrustBody>) -> Result<(), 
         let api = Api::open(&server)?;
         for body in bodies {
             let summary = body.summary();
-            let entered: Entered = api
-                .post("/v1/trust", &body)
-                .await
-                .map_err(|failure| failure.about(&summary))?;
-            println!("entered {summary} as {}", entered.index);
+            match api.post::<Entered>("/v1/trust", &body).await {
+                Ok(entered) => println!("entered {summary} as {}", entered.index),
+                Err(failure) if failure.is_under(ALREADY_ENTERED) => println!("already entered: {summary}"),
+                Err(failure) => return Err(failure.about(&summary)),
+            }
         }
         Ok(())
     })
@@ -299,6 +326,18 @@ mod tests {
             origin: origin.into(),
         };
         String::from_utf8(json::to_vec(&challenge).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn no_secret_crosses_a_network_in_the_clear() {
+        for here in ["http://127.0.0.1:7878", "http://localhost:1", "http://[::1]:7878"] {
+            assert!(check_way(here).is_ok(), "{here}");
+        }
+        for far in ["http://gw.example:7878", "http://192.0.2.7:7878"] {
+            let said = check_way(far).unwrap_err().to_string();
+            assert!(said.contains("-L 7878:127.0.0.1:7878"), "{said}");
+        }
+        assert!(check_way("https://gw.example").is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod witnesses;
 use crate::config::{ServeArgs, Server};
 use crate::exit::Failure;
 use crate::stop::{self, Stop};
-use crate::{fresh, paint};
+use crate::{file, fresh, paint};
 use api::Recordings;
 use clerk::Clerk;
 use desk::{Desk, LogKeys, Terms};
@@ -42,7 +42,7 @@ pub(crate) const HELP: &str = "Examples:
       --witness http://witness.acme.example:7879
 
 An empty folder is enough: keys and database are made at the first start. Flags may also stand in
-DATA/server.toml (ssh, api, log, public, node, witness). There, [journal] says how recordings use
+DATA/server.toml (ssh, api, api_origin, log, public, node, witness). There, [journal] says how recordings use
 their disk: segment_mib (64), low_water_mib (1024; below it no session begins) and stop_water_mib
 (256; below it every session is stopped). COUNTERSIGN_LOG=debug shows more. SIGTERM ends sessions,
 then the server.";
@@ -50,6 +50,9 @@ then the server.";
 pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
     let server = Server::read(args)?;
     stop::diagnostics();
+    file::keep_private();
+    file::private_folder(&server.data)?;
+    file::tighten(&server.data)?;
     stop::block_on(serve(server))
 }
 
@@ -86,11 +89,15 @@ async fn serve(server: Server) -> Result<(), Failure> {
     let clerk = Arc::new(Clerk::new(parts, host_key, address));
     let api = api::Config {
         bind: server.api,
-        origin: None,
+        origins: server.api_origins.clone(),
+        unpublished: unpublished(publisher.clone()),
     };
     let api = api::Server::bind(api, desk.clone(), recordings(journal.clone()))
         .await
-        .map_err(Failure::unavailable)?;
+        .map_err(|error| match error {
+            api::BindError::NotLoopback(_) => Failure::usage(&error),
+            _ => Failure::unavailable(&error),
+        })?;
     let parts = Parts {
         server,
         store,
@@ -149,6 +156,10 @@ fn log_keys(store: Store) -> LogKeys {
             key.map(|key| key.to_string()).map_err(|error| error.to_string())
         }
     })
+}
+
+fn unpublished(publisher: Publisher) -> api::Unpublished {
+    Box::new(move |environment| publisher.status(environment).and_then(|status| status.trouble()))
 }
 
 /// Recordings as the API sends them: each extent in export form, with its length before it (four bytes, big endian).
@@ -265,9 +276,7 @@ fn tell(parts: &Parts, is_new: bool, (ssh, api, log): (&TcpListener, SocketAddr,
     let at = |listener: &TcpListener| listener.local_addr().map_err(Failure::unavailable);
     let data = parts.server.data.display();
     if is_new {
-        println!(
-            "made      {data}: database, vault and journal (0700), master.key, host_key (back these two up, apart)"
-        );
+        println!("made      {data}: database and journal (0700), master.key, host_key (back these two up, apart)");
     }
     let host_key = Key::new(parts.clerk.host_key.public_key()).map_err(Failure::unavailable)?;
     println!("gateway   {} known as {}", paint.bold(at(ssh)?), parts.server.public);

@@ -118,6 +118,7 @@ async fn trust_takes_what_roots_sign_and_nothing_else() {
         (StatusCode::UNPROCESSABLE_ENTITY, &json!("environment"))
     );
     let (status, health) = place.send(Method::GET, None, "/v1/health", None).await;
+    assert_eq!((&health["status"], &health["unpublished"]), (&json!("ok"), &json!([])));
     assert_eq!((status, &health["environments"]), (StatusCode::OK, &json!(1)));
 }
 
@@ -178,7 +179,8 @@ async fn only_loopback_is_bound() {
     for bind in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
         let config = Config {
             bind: bind.parse().unwrap(),
-            origin: None,
+            origins: vec![],
+            unpublished: Box::new(|_| None),
         };
         let Err(error) = Server::bind(config, desk.clone(), recordings()).await else {
             panic!("{bind} was bound")

@@ -54,7 +54,8 @@ impl Place {
         let desk = desk_in(&directory, &clock).await;
         let config = Config {
             bind: "127.0.0.1:0".parse().unwrap(),
-            origin: None,
+            origins: vec![],
+            unpublished: Box::new(|_| None),
         };
         let server = Server::bind(config, desk.clone(), recordings).await.unwrap();
         let address = server.address();

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "Examples:
   countersign submit acme/acme.trust.jsonl
-  countersign submit acme/*.trust.jsonl --server http://gw.example:7878
+  countersign submit acme/*.trust.jsonl --server http://127.0.0.1:7878
 
-The genesis of an environment goes first, whatever the order of the files.";
+The genesis of an environment goes first, whatever the order of the files. What the \
+server has already is passed over.";
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]

@@ -85,6 +85,7 @@ fn name(text: &str) -> Result<KeyName, String> {
 }
 
 pub(crate) fn run(args: WitnessArgs) -> Result<(), Failure> {
+    file::keep_private();
     match args.command {
         Some(Command::Init { folder, name }) => {
             create(&folder.data, name)?;
@@ -112,6 +113,7 @@ fn create(folder: &Path, name: KeyName) -> Result<(), Failure> {
         }
         CreateError::Io(..) => Failure::unavailable(&error),
     })?;
+    file::tighten(folder)?;
     file::create_public(&folder.join(PUBLIC), format!("{}\n", key.verifier()).as_bytes())
 }
 
@@ -128,6 +130,7 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     if is_new {
         create(folder, args.name)?;
     }
+    file::tighten(folder)?;
     let witness = Witness::open(folder, Arc::new(clock::now_s)).map_err(Failure::refused)?;
     let mut stop = Stop::listen()?;
     let listener = tokio::net::TcpListener::bind(args.listen)

@@ -30,6 +30,10 @@ pub(crate) struct ServeArgs {
     /// Where the API listens [default: 127.0.0.1:7878]
     #[arg(long, value_name = "ADDRESS")]
     api: Option<String>,
+    /// What clients call the API where it is not its address: behind a TLS proxy, or forwarded to another port;
+    /// repeat for several
+    #[arg(long = "api-origin", value_name = "URL")]
+    api_origins: Vec<String>,
     /// Where the logs' public side is served: checkpoints and hash tiles [default: 127.0.0.1:7880]
     #[arg(long, value_name = "ADDRESS")]
     log: Option<String>,
@@ -51,6 +55,8 @@ pub(crate) struct ServeArgs {
 struct RawServer {
     ssh: Option<String>,
     api: Option<String>,
+    #[serde(default)]
+    api_origin: Vec<String>,
     log: Option<String>,
     public: Option<String>,
     node: Option<String>,
@@ -66,6 +72,7 @@ pub(crate) struct Server {
     pub(crate) data: PathBuf,
     pub(crate) ssh: SocketAddr,
     pub(crate) api: SocketAddr,
+    pub(crate) api_origins: Vec<String>,
     pub(crate) log: SocketAddr,
     pub(crate) public: String,
     public_port: Option<u16>,
@@ -102,10 +109,19 @@ impl Server {
         } else {
             args.witnesses
         };
+        let origins = if args.api_origins.is_empty() {
+            raw.api_origin
+        } else {
+            args.api_origins
+        };
         let (public, public_port) = said(args.public, "public", raw.public, PUBLIC_DEFAULT).host_name()?;
         Ok(Self {
             ssh: said(args.ssh, "ssh", raw.ssh, SSH_DEFAULT).address()?,
             api: said(args.api, "api", raw.api, API_DEFAULT).address()?,
+            api_origins: origins
+                .iter()
+                .map(|text| super::checked_url(text))
+                .collect::<Result<_, _>>()?,
             log: said(args.log, "log", raw.log, LOG_DEFAULT).address()?,
             public,
             public_port,
