@@ -37,6 +37,7 @@ pub(crate) struct Failure {
     what: String,
     next: Option<String>,
     absent: bool,
+    rule: Option<String>,
 }
 
 impl Failure {
@@ -47,7 +48,18 @@ impl Failure {
             what: what.to_string(),
             next: None,
             absent: false,
+            rule: None,
         }
+    }
+
+    /// Names the server's rule that said no.
+    pub(crate) fn under(mut self, rule: String) -> Self {
+        self.rule = Some(rule);
+        self
+    }
+
+    pub(crate) fn is_under(&self, rule: &str) -> bool {
+        self.rule.as_deref() == Some(rule)
     }
 
     /// A rule, a person or a check said no.

@@ -249,7 +249,7 @@ fn scope(now_ms: u64, workflow: &WorkflowState, wish: &Wish, resources: Vec<Reso
             let longest = statement.window_ms_max;
             return Err(Failure::field(
                 "length_ms",
-                format!("is longer than the workflow's longest window, {} min", longest / 60_000),
+                format!("is longer than the workflow's longest window, {}", hours(longest)),
             ));
         }
         Some(length) => length,
@@ -323,6 +323,14 @@ async fn try_submit(
 }
 
 /// An approver must be able to read what was committed to, so nothing is taken that the openings do not open.
+/// `4 h`, or `90 min` where it is no whole number of hours.
+fn hours(length_ms: u64) -> String {
+    match length_ms {
+        whole if whole % 3_600_000 == 0 => format!("{} h", whole / 3_600_000),
+        length => format!("{} min", length / 60_000),
+    }
+}
+
 fn check_openings(statement: &Request, openings: &Openings) -> Result<(), Failure> {
     if openings.entry != statement.entry {
         return Err(Failure::field("openings", "are those of another entry"));

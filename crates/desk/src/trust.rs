@@ -10,6 +10,7 @@ use crate::secret::{self, Authority};
 use crate::session;
 use model::body::Body;
 use model::chain::Draft;
+use model::entry::Entry;
 use model::name::EnvironmentName;
 use model::signature::{Key, Signed};
 use model::statement::{Custody, Disablement, Engagement, Enrolment, Genesis, Resource, Workflow};
@@ -95,6 +96,13 @@ impl From<TrustBody> for Body {
     }
 }
 
+/// The rule by which a statement that is on record is not entered again.
+pub const ALREADY_ENTERED: &str = "already_entered";
+
+/// The rules that refuse what is repeated. All but the genesis's look at the signatures first, so that no stranger has
+/// a log searched.
+const REPEATED: [&str; 3] = ["genesis_not_first", "statement_not_newer", "identity_ended"];
+
 /// Environments that may be offered before they are founded. Anybody who reaches the port may ask for an offer, and each
 /// makes keys.
 const OFFERED_MAX: usize = 64;
@@ -164,13 +172,53 @@ pub async fn submit(desk: &Desk, body: Body) -> Result<Receipt, Failure> {
     if !founding && !desk.environments().await?.contains(&environment) {
         return Err(Failure::Absent("environment"));
     }
-    let receipt = desk
-        .record_one(&environment, Draft::new(desk.entry_id()?, body))
-        .await?;
+    let draft = Draft::new(desk.entry_id()?, body.clone());
+    let receipt = match desk.record_one(&environment, draft).await {
+        Ok(receipt) => receipt,
+        Err(refused) if REPEATED.contains(&refused.code()) => {
+            return Err(entered_already(desk, &environment, &body).await?.unwrap_or(refused));
+        }
+        Err(refused) => return Err(refused),
+    };
     if founding {
         session::node_started(desk, &environment).await?;
     }
     Ok(receipt)
+}
+
+/// A statement that was refused because this very one, signatures and all, is on record. A genesis can only be the first
+/// entry; for the others the log is searched.
+async fn entered_already(desk: &Desk, environment: &EnvironmentName, body: &Body) -> Result<Option<Failure>, Failure> {
+    const PAGE: u32 = 512;
+    let founding = matches!(body, Body::Genesis(_));
+    let mut from = 0;
+    loop {
+        let count = if founding { 1 } else { PAGE };
+        let page = desk.entries(environment, from, count).await?;
+        for (index, bytes) in &page {
+            if holds_statement(bytes) && Entry::parse(bytes).is_ok_and(|entry| entry.body == *body) {
+                let because = format!("this statement is entered already, as {index}");
+                return Ok(Some(Failure::refused(ALREADY_ENTERED, because)));
+            }
+        }
+        match page.last() {
+            Some((last, _)) if !founding => from = last.saturating_add(1),
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// Whether an entry may be what a root signs, by a look at its bytes.
+fn holds_statement(bytes: &[u8]) -> bool {
+    const KINDS: [&str; 6] = [
+        "environment.genesis",
+        "engagement.signed",
+        "identity.enrolled",
+        "identity.disabled",
+        "resource.registered",
+        "workflow.set",
+    ];
+    str::from_utf8(bytes).is_ok_and(|text| KINDS.iter().any(|kind| text.contains(kind)))
 }
 
 async fn check_offer(desk: &Desk, signed: &Signed<Genesis>) -> Result<(), Failure> {

@@ -74,7 +74,7 @@ async fn an_environment_is_founded_on_what_was_offered() {
     let engagement = Body::Engagement(signed(&[seed::OWNER_ROOT], &offer.origin, world.engagement()));
     assert_eq!(code(trust::submit(&place.desk, engagement).await), "absent");
     submit(genesis.clone()).await.unwrap();
-    assert_eq!(code(submit(genesis).await), "genesis_not_first");
+    assert_eq!(code(submit(genesis).await), "already_entered");
     assert!(matches!(place.log().await[1].body, Body::NodeStarted(_)));
     let started = place.log().await.remove(1).body;
     assert_eq!(field(trust::submit(&place.desk, started).await), "type");
