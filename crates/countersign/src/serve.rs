@@ -42,10 +42,10 @@ pub(crate) const HELP: &str = "Examples:
       --witness http://witness.acme.example:7879
 
 An empty folder is enough: keys and database are made at the first start. Flags may also stand in
-DATA/server.toml (ssh, api, api_origin, log, public, node, witness). There, [journal] says how recordings use
-their disk: segment_mib (64), low_water_mib (1024; below it no session begins) and stop_water_mib
-(256; below it every session is stopped). COUNTERSIGN_LOG=debug shows more. SIGTERM ends sessions,
-then the server.";
+DATA/server.toml (ssh, api, api_origin, log, public, node, witness). There, [journal] says how
+recordings use their disk: segment_mib (64), low_water_mib (1024; below it no session begins) and
+stop_water_mib (256; below it every session is stopped). COUNTERSIGN_LOG=debug shows more. SIGTERM
+ends sessions, then the server.";
 
 pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
     let server = Server::read(args)?;
