@@ -30,7 +30,6 @@ test: ## every check: format, lints, house rules, all tests with real sshd, docu
 	@$(STAGE) licences .ci/deny
 	@$(STAGE) lints $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@$(STAGE) build .ci/nextest build
-	@$(STAGE) doctests $(CARGO) test --locked --workspace --exclude russh-flow --doc --quiet
 	@$(STAGE) tests .ci/nextest all
 	@CI=true $(STAGE) demo demo/run
 
