@@ -24,7 +24,7 @@ demo: ## one privileged session from request to offline proof, then six forgerie
 	@$(STAGE) build $(CARGO) build --locked -p countersign -p countersign-verify --bins --example insider
 	@demo/run
 
-test: ## every check: format, lints, house rules, all tests with real sshd, documentation tests, the demo
+test: ## every check: format, lints, house rules, all tests with real sshd, the demo
 	@$(STAGE) setup .ci/setup test
 	@$(STAGE) format $(CARGO) fmt --all --check
 	@$(STAGE) licences .ci/deny
