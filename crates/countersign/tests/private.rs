@@ -39,7 +39,7 @@ fn open_below(folder: &Path) -> Vec<PathBuf> {
 fn nobody_else_reads_what_a_server_and_a_witness_keep() {
     let mut world = World::start();
     let data = world.path().join("server");
-    assert!(data.join("tiles").exists() && data.join("store.db").exists());
+    assert!(data.join("store.db").exists());
     assert_eq!(open_below(&data), Vec::<PathBuf>::new());
     assert_eq!(open_below(&world.path().join("witness")), Vec::<PathBuf>::new());
     fs::set_permissions(&data, Permissions::from_mode(0o777)).unwrap();
