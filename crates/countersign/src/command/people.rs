@@ -170,8 +170,7 @@ fn refuse_known_handle(folder: &Path, speaker: &Speaker, handle: &Handle) -> Res
     }
     let file = trust::files(folder)?
         .into_iter()
-        .filter(|path| trust::read(path).is_ok_and(|bodies| bodies.iter().any(|body| enrols(body, identity))))
-        .next_back()
+        .rfind(|path| trust::read(path).is_ok_and(|bodies| bodies.iter().any(|body| enrols(body, identity))))
         .unwrap_or_default();
     Err(Failure::refused(format!(
         "`{handle}` is enrolled already, as {identity}, signed in {}",
