@@ -24,7 +24,10 @@ fn open_below(folder: &Path) -> Vec<PathBuf> {
     let mut open = vec![];
     let mut left = vec![folder.to_owned()];
     while let Some(path) = left.pop() {
-        let found = fs::symlink_metadata(&path).unwrap();
+        // A live server renames files into place.
+        let Ok(found) = fs::symlink_metadata(&path) else {
+            continue;
+        };
         if found.permissions().mode() & 0o077 != 0 {
             open.push(path.clone());
         }
@@ -43,7 +46,6 @@ fn nobody_else_reads_what_a_server_and_a_witness_keep() {
     assert_eq!(open_below(&data), Vec::<PathBuf>::new());
     assert_eq!(open_below(&world.path().join("witness")), Vec::<PathBuf>::new());
     fs::set_permissions(&data, Permissions::from_mode(0o777)).unwrap();
-    fs::remove_dir_all(data.join("heads")).unwrap();
     fs::remove_file(data.join("witnesses.json")).unwrap();
     let mut command = world.server_under(&["sh", "-c", "umask 000; exec \"$@\"", "sh"]);
     world.start_again_under(&mut command);
