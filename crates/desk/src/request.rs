@@ -322,7 +322,6 @@ async fn try_submit(
     desk.record_one(&caller.environment, draft).await
 }
 
-/// An approver must be able to read what was committed to, so nothing is taken that the openings do not open.
 /// `4 h`, or `90 min` where it is no whole number of hours.
 fn hours(length_ms: u64) -> String {
     match length_ms {
@@ -331,6 +330,7 @@ fn hours(length_ms: u64) -> String {
     }
 }
 
+/// An approver must be able to read what was committed to, so nothing is taken that the openings do not open.
 fn check_openings(statement: &Request, openings: &Openings) -> Result<(), Failure> {
     if openings.entry != statement.entry {
         return Err(Failure::field("openings", "are those of another entry"));
