@@ -14,12 +14,11 @@ mod support;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 use support::both;
+use support::clock::Clock;
 use support::running::{PATIENCE, within};
 use support::world::World;
 
@@ -164,33 +163,7 @@ fn now_ms() -> u64 {
     u64::try_from(since.unwrap().as_millis()).unwrap()
 }
 
-/// The wall clock of one server.
-struct Clock(PathBuf);
-
-impl Clock {
-    /// So many seconds from the true time.
-    fn set(&self, offset_s: i64) {
-        let written = self.0.with_extension("new");
-        fs::write(&written, offset_s.to_string()).unwrap();
-        fs::rename(written, &self.0).unwrap();
-    }
-}
-
 fn world() -> (World, Clock) {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let name = format!("clock-{}-{:?}", std::process::id(), std::thread::current().id());
-    let (shim, clock) = (place.join(format!("{name}.so")), Clock(place.join(name)));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shim/clock.c");
-    let made = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .arg(&shim)
-        .arg(source)
-        .status();
-    assert!(made.unwrap().success());
-    clock.set(0);
-    let faked = vec![
-        ("LD_PRELOAD", shim.display().to_string()),
-        ("COUNTERSIGN_CLOCK_OFFSET", clock.0.display().to_string()),
-    ];
-    (World::start_with(faked), clock)
+    let clock = Clock::new();
+    (World::start_with(clock.environment()), clock)
 }

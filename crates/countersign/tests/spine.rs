@@ -409,19 +409,7 @@ fn stock_tools_are_enough() {
     let request = String::from_utf8(asked.stdout).unwrap();
     let request = request.lines().next().unwrap().to_owned();
     world.ok(&format!("approve {request} --yes --key olga"));
-    std::fs::create_dir(world.folder.join(".ssh")).unwrap();
-    let key = world.folder.join("alice");
-    let config = world
-        .command(&format!(
-            "ssh-config --environment acme/acme.public.json --gateway {} --key {} --gateway-key",
-            world.ssh,
-            key.display()
-        ))
-        .arg(&world.host_key)
-        .output()
-        .unwrap();
-    assert!(config.status.success(), "{}", both(&config));
-    std::fs::write(world.folder.join("ssh_config"), &config.stdout).unwrap();
+    world.ssh_config();
     let jumped = Command::new("ssh")
         .args([
             "-F",

@@ -5,8 +5,8 @@
 //! INVARIANT (as opened): a target certificate says exactly what the session's opening in the log says, it is signed for
 //! an open session of this start of this node, once, and never after the plan's validity.
 //!
-//! INVARIANT (worthless): a certificate that differs from the opening is one that a rightly set-up target refuses, is
-//! signed for an action that is under way, once of each kind a session, and lets nothing be run where it is accepted.
+//! INVARIANT (worthless): a certificate that differs from the opening is signed for an action that is under way, once of
+//! each kind a session, and what sshd runs where it is accepted is fixed here: nothing, or what tells clock and address.
 
 use crate::desk::{Desk, Listing};
 use crate::failure::Failure;
@@ -39,6 +39,20 @@ pub enum Wrong {
     Expired,
     /// It may be used from an address that is nobody's alone.
     OtherSource,
+    /// It has always been valid, and from any address: for a target that refuses the session's own.
+    Earlier,
+    /// It is valid a day longer, and from any address: for a target that refuses the one before, too.
+    Later,
+}
+
+impl Wrong {
+    /// What sshd runs where it is accepted, whatever is asked for.
+    const fn command(self) -> &'static str {
+        match self {
+            Self::OtherHost | Self::Expired | Self::OtherSource => NO_COMMAND,
+            Self::Earlier | Self::Later => TELL_COMMAND,
+        }
+    }
 }
 
 /// No resource: its name has capitals.
@@ -47,8 +61,13 @@ const NO_RESOURCE: &str = "ANOTHER-HOST";
 const NO_SOURCE: &str = "192.0.2.1/32";
 /// How far back an expired certificate lies.
 const EXPIRED_S: u64 = 3600;
-/// All that a wrong certificate could run, where it is accepted.
+/// How much longer a later certificate is valid.
+const LATER_S: u64 = 24 * 3600;
+/// All that a certificate which must be refused could run, where it is accepted.
 const NO_COMMAND: &str = "exit 1";
+/// All that a certificate of another time can run: it says what time it is there, and from where the log-in came.
+const TELL_COMMAND: &str = r#"exec /bin/sh -c 'LC_ALL=C; export LC_ALL
+echo "countersign-check 1"; echo "time $(date +%s)"; echo "from ${SSH_CONNECTION%% *}"; echo end'"#;
 
 /// Sessions of this start, with what was signed for each: its own certificate, or a wrong one.
 #[derive(Default)]
@@ -103,8 +122,8 @@ pub async fn sign_certificate(
     signing.map_err(broken)
 }
 
-/// Signs a certificate for `key` that the target must refuse, to find out whether it does: the session's own but for
-/// what is `wrong` in it. The action that tries it must be under way, on record.
+/// Signs a certificate for `key` to find out whether the target refuses it, or why it refuses the session's own: the
+/// session's own but for what is `wrong` in it. The action that tries it must be under way, on record.
 ///
 /// # Errors
 /// A refusal; or why it could not be signed.
@@ -137,7 +156,7 @@ pub async fn sign_wrong(
     let authority = secret::authority(desk, environment, Authority::User).await?;
     let plan = spoilt(plan, wrong, environment);
     let signing = builder(desk.fresh()?, &plan, &format!("{session} {handle} probe")).and_then(|mut builder| {
-        builder.critical_option("force-command", NO_COMMAND)?;
+        builder.critical_option("force-command", wrong.command())?;
         builder.sign(&authority)
     });
     signing.map_err(broken)
@@ -156,6 +175,14 @@ fn spoilt(mut plan: CertificatePlan, wrong: Wrong, environment: &EnvironmentName
             plan.valid_after_s = plan.valid_before_s.saturating_sub(life_s);
         }
         Wrong::OtherSource => plan.source_addresses = vec![NO_SOURCE.to_owned()],
+        Wrong::Earlier => {
+            plan.source_addresses.clear();
+            plan.valid_after_s = 0;
+        }
+        Wrong::Later => {
+            plan.source_addresses.clear();
+            plan.valid_before_s = plan.valid_before_s.saturating_add(LATER_S);
+        }
     }
     plan
 }

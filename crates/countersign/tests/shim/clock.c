@@ -33,3 +33,13 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 		now->tv_sec += offset_s();
 	return failed;
 }
+
+time_t time(time_t *seconds)
+{
+	struct timespec now = { 0 };
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (seconds)
+		*seconds = now.tv_sec;
+	return now.tv_sec;
+}

@@ -1,6 +1,7 @@
 //! What end-to-end tests stand on: folders that sshd accepts, the real binary, processes that die with the test.
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+pub(crate) mod clock;
 pub(crate) mod running;
 pub(crate) mod target;
 pub(crate) mod world;

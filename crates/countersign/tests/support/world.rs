@@ -2,7 +2,7 @@
 
 use super::running::Running;
 use super::target::Target;
-use super::{Folder, countersign, ok, ssh_key};
+use super::{Folder, both, countersign, ok, ssh_key};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -141,7 +141,7 @@ impl World {
         assert!(
             output.status.success(),
             "{line}\n{}\n{}",
-            super::both(&output),
+            both(&output),
             self.server.said()
         );
         String::from_utf8(output.stdout).expect("text")
@@ -190,6 +190,19 @@ impl World {
     }
 
     /// The newest session, as the owner's people see it.
+    /// Writes `ssh_config`, as `countersign ssh-config` prints it for alice.
+    pub(crate) fn ssh_config(&self) {
+        std::fs::create_dir_all(self.folder.join(".ssh")).expect("a folder");
+        let line = format!(
+            "ssh-config --environment acme/acme.public.json --gateway {} --key {} --gateway-key",
+            self.ssh,
+            self.folder.join("alice").display()
+        );
+        let config = self.command(&line).arg(&self.host_key).output().expect("it runs");
+        assert!(config.status.success(), "{}", both(&config));
+        std::fs::write(self.folder.join("ssh_config"), &config.stdout).expect("a file");
+    }
+
     pub(crate) fn newest_session(&self) -> String {
         let lines = self.ok("sessions --key bob");
         let id = lines.lines().next().and_then(|line| line.split_whitespace().next());

@@ -87,3 +87,39 @@ async fn a_wrong_certificate_is_worthless_and_signed_once() {
         .unwrap();
     assert_eq!(code(sign(action, &key, Wrong::Expired).await), "session_over");
 }
+
+/// One for another time and any address is bound to telling both: it ends with the opening's, or a day later.
+#[tokio::test]
+async fn a_certificate_for_another_time_can_only_tell() {
+    let place = Place::founded().await;
+    let grant = place.granted().await;
+    let session = open::open_session(&place.desk, &acme(), &place.arrival(grant))
+        .await
+        .unwrap();
+    let (id, key) = (session.session().id, public(77));
+    let probe = doing(ActionClass::Exec);
+    let probe = session::intend(&place.desk, &acme(), id, &probe).await.unwrap();
+    let action = probe.action().id;
+    let sign = async |wrong| certificate::sign_wrong(&place.desk, &acme(), id, action, (&key, wrong)).await;
+    let offer = trust::offer(&place.desk, &acme()).await.unwrap();
+    let authority = offer.user_ca.parsed().unwrap().fingerprint(ssh_key::HashAlg::Sha256);
+    for (wrong, from_s, to_s) in [
+        (Wrong::Earlier, 0, START_MS / 1000 + 119),
+        (Wrong::Later, START_MS / 1000, START_MS / 1000 + 24 * 3600 + 119),
+    ] {
+        let signed = sign(wrong).await.unwrap();
+        for (at_s, valid) in [(from_s, true), (to_s, true), (to_s + 1, false)] {
+            assert_eq!(
+                signed.validate_at(at_s, [&authority]).is_ok(),
+                valid,
+                "{wrong:?} {at_s}"
+            );
+        }
+        assert_eq!(signed.valid_principals(), ["cs:acme:web1:root"]);
+        assert_eq!(signed.critical_options().get("source-address"), None);
+        let runs = signed.critical_options().get("force-command").unwrap();
+        assert!(runs.contains("date +%s") && !runs.contains(&id.to_string()), "{runs}");
+        assert!(signed.extensions().is_empty() && signed.key_id() == format!("{} alice probe", id));
+        assert_eq!(code(sign(wrong).await), "signed_twice");
+    }
+}

@@ -54,7 +54,7 @@ pub enum Ask {
     Open(Arc<Wanted>, Answer<Opening>),
     /// May this action begin? Committed before it is answered with yes.
     Intend(Intent, Answer<Result<ActionId, Refusal>>),
-    /// Sign a certificate that the target must refuse, for an action that tries it.
+    /// Sign a certificate that differs from the session's own, for an action that tries it.
     Wrong(Probe, Answer<Result<Certificate, String>>),
     /// What time is it, in Unix milliseconds, by the clock of the log?
     Now(Answer<u64>),
@@ -182,7 +182,7 @@ pub struct Intent {
     pub offset_us: u64,
 }
 
-/// A log-in that a target must refuse.
+/// A log-in that finds out what a target refuses.
 #[derive(Debug, Clone)]
 pub struct Probe {
     /// Its session.

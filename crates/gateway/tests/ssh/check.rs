@@ -5,6 +5,7 @@ use std::fs;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
+use model::body::EndCause;
 use model::statement::ActionClass;
 use recording::Exit;
 use russh::Channel;
@@ -176,19 +177,55 @@ fn a_target_that_takes_other_hosts_certificates_is_found() {
     assert_eq!(exits, [held, let_in, held, held]);
 }
 
-/// Plain `TrustedUserCAKeys` asks for the account's name as principal: the right certificate is refused already.
+/// Plain `TrustedUserCAKeys` asks for the account's name as principal: the right certificate is refused already. A check
+/// says that neither clock nor address is why; whoever wants no check hears of it, and nothing is tried.
 #[test]
 fn a_target_without_principals_refuses_the_session() {
     let world = World::new();
     let _sshd = target(&world, "", "");
-    let output = check(&world, TARGET);
-    assert_eq!(output.status.code(), Some(254));
+    for (at, to) in [TARGET, JUMPED].into_iter().enumerate() {
+        let output = world.run(&[to, "true"]);
+        assert_eq!(output.status.code(), Some(254));
+        let said = text(&output.stderr);
+        assert!(
+            output.stdout.is_empty()
+                && said.contains("refuses the session's certificate; `countersign resource check`"),
+            "{said}"
+        );
+        until("the session ends", || world.state.told().session_ends.len() == at + 1);
+        assert_eq!(world.state.told().intents.len(), 0);
+    }
+    for (at, to) in [TARGET, JUMPED].into_iter().enumerate() {
+        let output = check(&world, to);
+        assert_eq!(
+            (output.status.code(), lines(&output).len()),
+            (Some(1), 10),
+            "{output:?}"
+        );
+        let said = text(&output.stdout);
+        assert!(
+            said.starts_with(
+                "FAILED   right certificate the session's own certificate is refused, and so is one for any time"
+            ) && said.contains(&format!("find `{PRINCIPAL}` in the account's AuthorizedPrincipalsFile")),
+            "{said}"
+        );
+        until("the session ends", || world.state.told().session_ends.len() == at + 3);
+    }
+    let told = world.state.told();
+    assert_eq!((told.intents.len(), told.action_ends.len()), (4, 4));
     assert!(
-        output.stdout.is_empty() && text(&output.stderr).contains("refuses the session's certificate"),
-        "{}",
-        text(&output.stderr)
+        told.action_ends
+            .iter()
+            .all(|end| end.exit == Exit::Unsaid && end.bytes_out == 0)
     );
-    assert_eq!(world.state.told().intents.len(), 0);
+    assert!(told.session_ends.iter().all(|end| end.cause == EndCause::TargetRefused));
+    assert_eq!(
+        (
+            told.session_ends[3].channels_opened,
+            told.session_ends[3].channels_closed
+        ),
+        (1, 1)
+    );
 }
 
 /// What logs in past the gateway is named, and so is an sshd that does not say who logged in.
@@ -230,7 +267,20 @@ fn the_source_address_is_learnt_from_the_target() {
             .contains("next: the owner signs the resource with it: countersign resource add … --source 127.0.0.1")
     );
     world.state.rules().sources = vec!["10.9.9.9".into()];
-    assert_eq!(check(&world, TARGET).status.code(), Some(254));
+    let output = check(&world, TARGET);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stdout);
+    for line in [
+        "FAILED   right certificate the session's own certificate is refused for our address, as the target sees it\n",
+        "FAILED   source address    the target sees the gateway as 127.0.0.1, but 10.9.9.9 is signed\n",
+        "ok       clock ",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    // It ran what the certificate allows, whatever else may be asked of such a log-in.
+    let told = world.state.told();
+    let end = told.action_ends.last().unwrap();
+    assert!(end.exit == Exit::Status(0) && end.bytes_out > 0, "{end:?}");
 }
 
 #[test]

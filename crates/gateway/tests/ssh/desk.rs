@@ -26,6 +26,9 @@ use russh::keys::{Certificate, PrivateKey, PublicKey};
 use store::Receipt;
 use tokio::sync::mpsc;
 
+/// Tells time and address, as a check reads them.
+const TELL_COMMAND: &str = "echo countersign-check 1; echo time $(date +%s); echo from ${SSH_CONNECTION%% *}; echo end";
+
 /// What a test may change while the gateway runs.
 pub(crate) struct Rules {
     pub(crate) people: BTreeMap<Key, String>,
@@ -246,6 +249,8 @@ impl State {
         let now = since_1970().as_secs();
         let (from, to) = match probe.wrong {
             Wrong::Expired => (now - 3900, now - 3600),
+            Wrong::Earlier => (0, now + 120),
+            Wrong::Later => (now - 90, now + 86_400),
             _ => (now - 90, now + 120),
         };
         let mut builder = Builder::new(vec![9; 32], &probe.key, from, to).unwrap();
@@ -259,7 +264,11 @@ impl State {
         if probe.wrong == Wrong::OtherSource {
             builder.critical_option("source-address", "192.0.2.1/32").unwrap();
         }
-        builder.critical_option("force-command", "exit 1").unwrap();
+        let command = match probe.wrong {
+            Wrong::Earlier | Wrong::Later => TELL_COMMAND,
+            _ => "exit 1",
+        };
+        builder.critical_option("force-command", command).unwrap();
         builder.sign(&self.user_ca).unwrap()
     }
 

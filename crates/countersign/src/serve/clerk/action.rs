@@ -55,7 +55,7 @@ impl Clerk {
         });
     }
 
-    /// For a log-in that the target must refuse.
+    /// For a log-in that finds out what the target refuses.
     pub(super) async fn wrong_certificate(&self, probe: &Probe) -> Result<Certificate, String> {
         let standing = self.sessions.find(probe.session).ok_or("the session is over")?;
         let key = Key::new(&probe.key).map_err(|error| error.to_string())?;
@@ -63,6 +63,8 @@ impl Clerk {
             check::Wrong::OtherHost => Wrong::OtherHost,
             check::Wrong::Expired => Wrong::Expired,
             check::Wrong::OtherSource => Wrong::OtherSource,
+            check::Wrong::Earlier => Wrong::Earlier,
+            check::Wrong::Later => Wrong::Later,
         };
         let environment = &standing.environment;
         certificate::sign_wrong(&self.desk, environment, probe.session, probe.action, (&key, wrong))

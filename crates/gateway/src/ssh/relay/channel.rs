@@ -65,7 +65,7 @@ pub(super) async fn serve(mut session: Session, channel: Channel<server::Msg>) {
     let client = ToClient::new(write);
     let (live, begun) = match session.decided().await {
         Stage::Live(live) => (live, None),
-        _ => match Box::pin(local::serve(&mut session, &mut read, &client)).await {
+        _ => match Box::pin(local::serve(&mut session, number, &mut read, &client)).await {
             Outcome::Over => return,
             Outcome::Replay(begun) => match session.stage() {
                 Stage::Live(live) => (live, Some(begun)),
@@ -104,6 +104,7 @@ pub(super) async fn tunnel(
     let live = match session.decided().await {
         Stage::Live(live) => live,
         Stage::Waiting(text) | Stage::Refused(text) | Stage::Over(text) => return reply.reject(prohibited(text)).await,
+        Stage::Barred(barred) => return reply.reject(prohibited(barred.text.clone())).await,
         Stage::Asking => return reply.reject(ChannelOpenFailure::ConnectFailed).await,
     };
     let class = if to.is_loopback() {
@@ -263,18 +264,7 @@ impl Relay {
 
     /// The target is checked instead of used: the report is all that leaves here.
     async fn check(&self, form: Form) -> Result<(), Stop> {
-        match check::run(&self.session, &self.live, self.number).await {
-            Ok(report) => {
-                let text = report.print(form);
-                let journaled = self.live.passage.record(Frame::Mark, self.number, &text).await?;
-                self.client.report(journaled).await?;
-                self.client.status(report.status()).await?;
-                self.client.eof().await?;
-                Ok(self.client.close().await?)
-            }
-            Err(Stop::Refused(refusal)) => Ok(local::refuse(&self.client, &refusal.line(), false).await?),
-            Err(stop) => Err(stop),
-        }
+        check::run(&self.session, &self.live, self.number, (&self.client, form)).await
     }
 
     // From the client.

@@ -1,26 +1,31 @@
 //! The check of a target, on a channel of an ordinary session: facts are read by a script, wrong certificates are tried,
-//! and what came of it is judged by `session/check`.
+//! and what came of it is judged by `session/check`. Where the target refuses the session's own certificate, one that is
+//! bound to less finds out why.
 //!
 //! INVARIANT (on record first): the script and each log-in are actions of their own, begun and ended in the log; that the
-//! session was dialed is the proof that the right certificate is accepted.
+//! session is live is the proof that the right certificate is accepted.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use model::id::ActionId;
+use model::id::{ActionId, SessionId};
 use model::statement::ActionClass;
 use recording::{Exit, Kind as Frame};
+use russh::client::Handle;
 use russh::{ChannelMsg, ChannelReadHalf};
 use tokio::time::timeout;
 
 use crate::ssh::ask::{ActionEnd, Ask, Intent, Probe};
 use crate::ssh::session::check::facts::{HEARD_BYTES_MAX, command};
-use crate::ssh::session::check::{Clock, Facts, Findings, Heard, Knock, Knocked, Report, Wrong};
+use crate::ssh::session::check::{Clock, Facts, Findings, Form, Heard, Knock, Knocked, Report, Wrong};
 
 use super::channel::{Stop, unanswered};
-use super::forward::ToTarget;
-use super::live::{Live, Session};
-use super::passage::Shut;
+use super::dial::{self, Again, Side};
+use super::forward::{ToClient, ToTarget};
+use super::live::{Barred, Live, Session, Tallies};
+use super::local;
+use super::passage::{Passage, Shut};
 use super::request::{Request, signal_name};
 
 /// The longest time to a channel at the target.
@@ -28,39 +33,110 @@ const OPEN_MAX: Duration = Duration::from_secs(10);
 /// The longest time to the script's end.
 const SCRIPT_MAX: Duration = Duration::from_secs(30);
 
-/// Checks the target of a live session.
-pub(super) async fn run(session: &Session, live: &Live, channel: u32) -> Result<Report, Stop> {
-    let asked = Instant::now();
-    let now_ms = session.desk.ask(Ask::Now).await;
-    let check = Check {
-        session,
-        live,
+/// Checks the target of a live session, and answers with the report.
+pub(super) async fn run(
+    session: &Session,
+    live: &Live,
+    channel: u32,
+    (client, form): (&ToClient, Form),
+) -> Result<(), Stop> {
+    let place = Place {
+        id: live.id,
+        again: &live.again,
+        passage: &live.passage,
+        tallies: &live.tallies,
         channel,
-        began_ms: now_ms.ok_or_else(|| Stop::Refused(unanswered()))?,
-        began: asked,
     };
-    // First: refused log-ins may make a target slow, or deaf.
-    let (facts, clock) = check.facts().await?;
-    let mut knocks = vec![];
-    for wrong in Wrong::ALL {
-        knocks.push(check.knock(wrong).await?);
-    }
-    Ok(Report::new(&Findings {
-        right: live.again.right.clone(),
-        knocks,
-        facts,
-        clock,
-        key_id: live.id.to_string(),
-    }))
+    let report = match Check::begun(session, place).await {
+        Ok(check) => check.live(&live.target).await,
+        Err(stop) => Err(stop),
+    };
+    tell(client, form, &live.passage, channel, report).await
+}
+
+/// Finds out why the target of a session refuses it, and answers with the report.
+pub(super) async fn barred(
+    session: &Session,
+    barred: &Barred,
+    channel: u32,
+    (client, form): (&ToClient, Form),
+) -> Result<(), Stop> {
+    barred.passage.checking();
+    barred.tallies.channels_opened.fetch_add(1, Relaxed);
+    let place = Place {
+        id: barred.id,
+        again: &barred.again,
+        passage: &barred.passage,
+        tallies: &barred.tallies,
+        channel,
+    };
+    let report = match Check::begun(session, place).await {
+        Ok(check) => check.barred().await,
+        Err(stop) => Err(stop),
+    };
+    let told = tell(client, form, &barred.passage, channel, report).await;
+    barred.tallies.channels_closed.fetch_add(1, Relaxed);
+    drop(barred.passage.record(Frame::Closed, channel, "").await?); // it goes nowhere
+    told
+}
+
+async fn tell(
+    client: &ToClient,
+    form: Form,
+    passage: &Passage,
+    channel: u32,
+    report: Result<Report, Stop>,
+) -> Result<(), Stop> {
+    let report = match report {
+        Err(Stop::Refused(refusal)) => return Ok(local::refuse(client, &refusal.line(), false).await?),
+        report => report?,
+    };
+    let text = report.print(form);
+    let journaled = passage.record(Frame::Mark, channel, &text).await?;
+    client.report(journaled).await?;
+    client.status(report.status()).await?;
+    client.eof().await?;
+    Ok(client.close().await?)
+}
+
+/// What of a session a check needs.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    id: SessionId,
+    again: &'a Again,
+    passage: &'a Passage,
+    tallies: &'a Tallies,
+    channel: u32,
 }
 
 struct Check<'a> {
     session: &'a Session,
-    live: &'a Live,
-    channel: u32,
+    place: Place<'a>,
     /// What the log's clock said, and when.
     began_ms: u64,
     began: Instant,
+}
+
+/// What a target says of itself, and its clock.
+type Told = (Result<Facts, String>, Option<Clock>);
+
+/// A log-in with another certificate than the session's own.
+struct Tried {
+    answer: Knocked,
+    /// The connection, as long as it stands.
+    target: Option<Handle<Side>>,
+    /// What the certificate lets sshd run.
+    runs: String,
+}
+
+impl Tried {
+    fn unclear(why: String) -> Self {
+        Self {
+            answer: Knocked::Unclear(why),
+            target: None,
+            runs: String::new(),
+        }
+    }
 }
 
 /// What the script left behind.
@@ -73,7 +149,69 @@ struct Ran {
     exit: Option<Exit>,
 }
 
-impl Check<'_> {
+impl Ran {
+    /// What it said; `why` it ended, where that was not by itself.
+    fn told(&self, asked_ms: u64, why: Option<&'static str>) -> Told {
+        let facts = self.heard.read();
+        let heard = self.first_ms.zip(facts.time_s);
+        let clock = heard.map(|(heard_ms, said_s)| Clock::between(asked_ms, heard_ms, said_s));
+        if facts != Facts::default() {
+            return (Ok(facts), clock);
+        }
+        let ended = match self.exit {
+            Some(Exit::Status(status)) => format!(" (exit status {status})"),
+            _ => String::new(),
+        };
+        let why = why.unwrap_or("gave no answer");
+        (Err(format!("what reads facts on the target {why}{ended}")), None)
+    }
+}
+
+impl<'a> Check<'a> {
+    async fn begun(session: &'a Session, place: Place<'a>) -> Result<Self, Stop> {
+        let began = Instant::now();
+        let now_ms = session.desk.ask(Ask::Now).await;
+        Ok(Self {
+            session,
+            place,
+            began_ms: now_ms.ok_or_else(|| Stop::Refused(unanswered()))?,
+            began,
+        })
+    }
+
+    async fn live(&self, target: &Handle<Side>) -> Result<Report, Stop> {
+        // First: refused log-ins may make a target slow, or deaf.
+        let (facts, clock) = self.facts(target).await?;
+        let mut knocks = vec![];
+        for wrong in Wrong::REFUSED {
+            knocks.push(self.knock(wrong).await?);
+        }
+        Ok(Report::new(&self.findings(knocks, facts, clock)))
+    }
+
+    async fn barred(&self) -> Result<Report, Stop> {
+        let mut knocks: Vec<Knock> = vec![];
+        for wrong in Wrong::TELLING {
+            let (knock, told) = self.ask_why(wrong).await?;
+            knocks.push(knock);
+            if let Some((facts, clock)) = told {
+                return Ok(Report::barred(&self.findings(knocks, facts, clock)));
+            }
+        }
+        let nothing = Err("the target says nothing about itself to whom it refuses".to_owned());
+        Ok(Report::barred(&self.findings(knocks, nothing, None)))
+    }
+
+    fn findings(&self, knocks: Vec<Knock>, facts: Result<Facts, String>, clock: Option<Clock>) -> Findings {
+        Findings {
+            right: self.place.again.right.clone(),
+            knocks,
+            facts,
+            clock,
+            key_id: self.place.id.to_string(),
+        }
+    }
+
     fn now_ms(&self) -> u64 {
         let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.began_ms.saturating_add(since)
@@ -81,42 +219,45 @@ impl Check<'_> {
 
     // Facts.
 
-    async fn facts(&self) -> Result<(Result<Facts, String>, Option<Clock>), Stop> {
-        let command = command(self.live.id);
+    async fn facts(&self, target: &Handle<Side>) -> Result<Told, Stop> {
+        let command = command(self.place.id);
         let action = self.begin(&command).await?;
         let asked_ms = self.now_ms();
         let mut ran = Ran::default();
-        let why = tokio::select! {
-            () = self.live.passage.is_shut() => Err(Stop::Shut),
-            ran = timeout(SCRIPT_MAX, self.script(command, &mut ran)) => ran.unwrap_or(Ok(Some("did not end in time"))),
-        };
-        let exit = ran.exit.clone().unwrap_or(Exit::Unsaid);
-        self.end(action, exit.clone(), ran.bytes).await;
-        let why = why?;
-        let facts = ran.heard.read();
-        let heard = ran.first_ms.zip(facts.time_s);
-        let clock = heard.map(|(heard_ms, said_s)| Clock::between(asked_ms, heard_ms, said_s));
-        if facts != Facts::default() {
-            return Ok((Ok(facts), clock));
+        let why = self.bounded(target, command, &mut ran).await;
+        self.end(action, ran.exit.clone().unwrap_or(Exit::Unsaid), ran.bytes)
+            .await;
+        Ok(ran.told(asked_ms, why?))
+    }
+
+    async fn bounded(
+        &self,
+        target: &Handle<Side>,
+        command: String,
+        ran: &mut Ran,
+    ) -> Result<Option<&'static str>, Stop> {
+        tokio::select! {
+            () = self.place.passage.is_shut() => Err(Stop::Shut),
+            ran = timeout(SCRIPT_MAX, self.script(target, command, ran)) => ran.unwrap_or(Ok(Some("did not end in time"))),
         }
-        let ended = match exit {
-            Exit::Status(status) => format!(" (exit status {status})"),
-            _ => String::new(),
-        };
-        let why = why.unwrap_or("gave no answer");
-        Ok((Err(format!("what reads facts on the target {why}{ended}")), None))
     }
 
     /// Runs it to its end; otherwise says why not.
-    async fn script(&self, command: String, ran: &mut Ran) -> Result<Option<&'static str>, Stop> {
-        let opening = timeout(OPEN_MAX, self.live.target.channel_open_session());
+    async fn script(
+        &self,
+        target: &Handle<Side>,
+        command: String,
+        ran: &mut Ran,
+    ) -> Result<Option<&'static str>, Stop> {
+        let opening = timeout(OPEN_MAX, target.channel_open_session());
         let Ok(Ok(target)) = opening.await else {
             return Ok(Some("was given no channel"));
         };
         let (mut read, write) = target.split();
         let target = ToTarget::new(write);
         let request = Request::Exec(command.into_bytes()).described();
-        let journaled = self.live.passage.record(Frame::Opened, self.channel, request).await?;
+        let place = self.place;
+        let journaled = place.passage.record(Frame::Opened, place.channel, request).await?;
         let said = async {
             target.request(journaled, true).await?;
             target.eof().await?;
@@ -154,7 +295,7 @@ impl Check<'_> {
             }
         }
         if let Some(exit) = ran.exit.clone() {
-            drop(self.live.passage.exit(self.channel, exit).await?); // it goes nowhere
+            drop(self.place.passage.exit(self.place.channel, exit).await?); // it goes nowhere
         }
         Ok(None)
     }
@@ -162,21 +303,25 @@ impl Check<'_> {
     /// Output is recorded, and goes nowhere: the report alone does.
     async fn keep(&self, frame: Frame, data: Bytes, ran: &mut Ran) -> Result<(), Shut> {
         ran.bytes += data.len() as u64;
-        drop(self.live.passage.record(frame, self.channel, data).await?);
+        drop(self.place.passage.record(frame, self.place.channel, data).await?);
         Ok(())
     }
 
-    // Wrong certificates.
+    // Other certificates.
 
     async fn knock(&self, wrong: Wrong) -> Result<Knock, Stop> {
         let action = self.begin(wrong.command()).await?;
         let began = self.mark(Frame::Opened, wrong.command()).await;
         let answer = match began {
-            Ok(()) => tokio::select! {
-                () = self.live.passage.is_shut() => Err(Stop::Shut),
-                answer = self.try_wrong(action, wrong) => Ok(answer),
-            },
+            Ok(()) => self.try_wrong(action, wrong).await,
             Err(shut) => Err(shut.into()),
+        };
+        let answer = match answer {
+            Ok(Tried { answer, target, .. }) => {
+                dial::leave(target).await;
+                Ok(answer)
+            }
+            Err(stop) => Err(stop),
         };
         let (exit, said) = match &answer {
             Ok(Knocked::Refused) => (Exit::Status(0), "refused"),
@@ -191,41 +336,87 @@ impl Check<'_> {
         Ok(Knock { wrong, answer, at_ms })
     }
 
-    async fn try_wrong(&self, action: ActionId, wrong: Wrong) -> Knocked {
+    /// Tries a certificate that the target accepts if what refused the session's own was its clock or where we come from;
+    /// then it tells both.
+    async fn ask_why(&self, wrong: Wrong) -> Result<(Knock, Option<Told>), Stop> {
+        let action = self.begin(wrong.command()).await?;
+        let (mut ran, mut told) = (Ran::default(), None);
+        let tried = self.try_wrong(action, wrong).await;
+        let answer = match tried {
+            Ok(Tried {
+                answer,
+                target: Some(target),
+                runs,
+            }) if answer == Knocked::Accepted => {
+                let asked_ms = self.now_ms();
+                let why = self.bounded(&target, runs, &mut ran).await;
+                dial::leave(Some(target)).await;
+                why.map(|why| {
+                    told = Some(ran.told(asked_ms, why));
+                    answer
+                })
+            }
+            Ok(Tried { answer, target, .. }) => {
+                dial::leave(target).await;
+                Ok(answer)
+            }
+            Err(stop) => Err(stop),
+        };
+        let at_ms = self.now_ms();
+        self.end(action, ran.exit.clone().unwrap_or(Exit::Unsaid), ran.bytes)
+            .await;
+        let answer = answer?;
+        Ok((Knock { wrong, answer, at_ms }, told))
+    }
+
+    async fn try_wrong(&self, action: ActionId, wrong: Wrong) -> Result<Tried, Stop> {
         let probe = Probe {
-            session: self.live.id,
+            session: self.place.id,
             action,
-            key: self.live.again.key().clone(),
+            key: self.place.again.key().clone(),
             wrong,
         };
-        let signed = self.session.desk.ask(|answer| Ask::Wrong(probe, answer)).await;
-        match signed.unwrap_or_else(|| Err("nobody signs".to_owned())) {
-            Ok(certificate) => self.live.again.knock(certificate).await,
-            Err(why) => Knocked::Unclear(why),
+        let tried = async {
+            let signed = self.session.desk.ask(|answer| Ask::Wrong(probe, answer)).await;
+            let certificate = match signed.unwrap_or_else(|| Err("nobody signs".to_owned())) {
+                Ok(certificate) => certificate,
+                Err(why) => return Tried::unclear(why),
+            };
+            let runs = certificate.critical_options().get("force-command").cloned();
+            let (answer, target) = self.place.again.knock(certificate).await;
+            Tried {
+                answer,
+                target,
+                runs: runs.unwrap_or_default(),
+            }
+        };
+        tokio::select! {
+            () = self.place.passage.is_shut() => Err(Stop::Shut),
+            tried = tried => Ok(tried),
         }
     }
 
     // On record.
 
     async fn mark(&self, frame: Frame, text: &str) -> Result<(), Shut> {
-        drop(self.live.passage.record(frame, self.channel, text).await?); // it goes nowhere
+        drop(self.place.passage.record(frame, self.place.channel, text).await?); // it goes nowhere
         Ok(())
     }
 
     async fn begin(&self, command: &str) -> Result<ActionId, Stop> {
         let intent = Intent {
-            session: self.live.id,
-            channel: self.channel,
+            session: self.place.id,
+            channel: self.place.channel,
             class: ActionClass::Exec,
             command: Some(command.as_bytes().to_vec()),
             pty: false,
-            frame: self.live.passage.next_frame(),
-            offset_us: self.live.passage.now_us(),
+            frame: self.place.passage.next_frame(),
+            offset_us: self.place.passage.now_us(),
         };
         let intended = self.session.desk.ask(|answer| Ask::Intend(intent, answer)).await;
         let action = intended.unwrap_or_else(|| Err(unanswered())).map_err(Stop::Refused)?;
         let what = "a check of this target".to_owned();
-        self.live.tallies.began(self.channel, what);
+        self.place.tallies.began(self.place.channel, what);
         Ok(action)
     }
 
@@ -235,7 +426,7 @@ impl Check<'_> {
             exit,
             bytes_in: 0,
             bytes_out,
-            frame: self.live.passage.next_frame(),
+            frame: self.place.passage.next_frame(),
         };
         if self
             .session
@@ -244,8 +435,8 @@ impl Check<'_> {
             .await
             .is_none()
         {
-            tracing::error!(session = %self.live.id, %action, "the end of an action could not be recorded");
+            tracing::error!(session = %self.place.id, %action, "the end of an action could not be recorded");
         }
-        self.live.tallies.ended(self.channel);
+        self.place.tallies.ended(self.place.channel);
     }
 }

@@ -173,6 +173,7 @@ impl Connection {
         let session = match &self.goal {
             Goal::Session { session, .. } => match session.stage() {
                 Stage::Live(live) => Some(live.id),
+                Stage::Barred(barred) => Some(barred.id),
                 _ => None,
             },
             _ => None,

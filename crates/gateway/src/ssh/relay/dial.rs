@@ -1,7 +1,7 @@
 //! The only module that reaches a target. It consumes what the gate cleared, and the certificate that was signed for it.
 //!
 //! INVARIANT (gate first): there is no way to a target but [`dial`], and [`Cleared`] is made by the gate alone. [`Again`],
-//! which only a dial gives, goes the same way once more to be refused, and is left at once where it is not.
+//! which only a dial gives, goes the same way once more for a check, with certificates that can run nothing of a caller's.
 //! INVARIANT (pins): the connection goes on only with a host key that the owner pinned; there is no first use.
 
 use std::sync::Arc;
@@ -43,27 +43,25 @@ pub(super) enum Unreached {
     /// A host key that the owner did not pin.
     #[error("`{host}` port {port} shows a host key that its owner did not pin; nothing was sent to it")]
     HostKey { host: String, port: u16 },
-    /// The certificate was not accepted.
-    #[error("`{account}` on `{host}` refuses the session's certificate; its sshd log names the reason")]
-    LogIn { host: String, account: String },
     /// Too slow.
     #[error("`{host}` port {port} did not answer in time")]
     Late { host: String, port: u16 },
 }
 
-/// A target that was reached and logged in to.
+/// A target that was reached, and showed a pinned host key.
 pub(super) struct Reached {
-    pub(super) handle: Handle<Side>,
+    /// None where it refused the log-in.
+    pub(super) handle: Option<Handle<Side>>,
     pub(super) host_key: PublicKey,
     pub(super) again: Box<Again>,
 }
 
-/// A target that let the session in, and with what: it can be tried whether it refuses what it must refuse.
+/// A target that was reached, and with what: it can be tried whether it refuses what it must refuse, or why it refused.
 pub(super) struct Again {
     config: Arc<client::Config>,
     target: Target,
     key: Arc<PrivateKey>,
-    /// What the accepted certificate says.
+    /// What the session's own certificate says.
     pub(super) right: Right,
 }
 
@@ -88,7 +86,7 @@ impl Target {
     }
 }
 
-/// Reaches the target and logs in with the session's one certificate.
+/// Reaches the target and tries to log in with the session's one certificate.
 pub(super) async fn dial(
     settings: &Settings,
     cleared: Cleared<Session>,
@@ -109,20 +107,16 @@ pub(super) async fn dial(
         answer,
         gone,
     } = again.log_in(certificate).await?;
-    let refused = || Unreached::LogIn {
-        host: again.target.host.clone(),
-        account: again.target.account.to_string(),
-    };
-    if !answer.map_err(|_| refused())?.success() {
-        return Err(refused());
+    let accepted = answer.is_ok_and(|answer| answer.success());
+    if accepted {
+        // Only now: a target that let nobody in has not left.
+        tokio::spawn(async move {
+            drop(gone.await);
+            drop(happened.send(Input::TargetGone).await);
+        });
     }
-    // Only now: a target that let nobody in has not left.
-    tokio::spawn(async move {
-        drop(gone.await);
-        drop(happened.send(Input::TargetGone).await);
-    });
     Ok(Reached {
-        handle,
+        handle: accepted.then_some(handle),
         host_key,
         again: Box::new(again),
     })
@@ -154,19 +148,27 @@ impl Again {
         self.key.public_key()
     }
 
-    /// Tries a certificate that must be refused. Nothing is done where it is not.
-    pub(super) async fn knock(&self, certificate: Certificate) -> Knocked {
+    /// What to say where the session's own certificate is refused.
+    pub(super) fn refusal(&self) -> String {
+        let Target { host, account, .. } = &self.target;
+        format!(
+            "`{account}` on `{host}` refuses the session's certificate; `countersign resource check` finds out why, and \
+             its sshd log says it"
+        )
+    }
+
+    /// Tries a certificate. The connection is given back for as long as it is to stand.
+    pub(super) async fn knock(&self, certificate: Certificate) -> (Knocked, Option<Handle<Side>>) {
         let (handle, answer) = match self.log_in(certificate).await {
-            Ok(Answered { handle, answer, .. }) => (handle, answer),
-            Err(unreached) => return Knocked::Unclear(unreached.to_string()),
+            Ok(Answered { handle, answer, .. }) => (Some(handle), answer),
+            Err(unreached) => return (Knocked::Unclear(unreached.to_string()), None),
         };
         let knocked = match answer {
             Ok(AuthResult::Success) => Knocked::Accepted,
             Ok(AuthResult::Failure { .. }) => Knocked::Refused,
             Err(error) => Knocked::Unclear(error.to_string()),
         };
-        drop(handle.disconnect(Disconnect::ByApplication, "", "").await);
-        knocked
+        (knocked, handle)
     }
 
     async fn log_in(&self, certificate: Certificate) -> Result<Answered, Unreached> {
@@ -205,6 +207,13 @@ impl Again {
             answer,
             gone,
         })
+    }
+}
+
+/// Leaves a target that was only tried.
+pub(super) async fn leave(target: Option<Handle<Side>>) {
+    if let Some(target) = target {
+        drop(target.disconnect(Disconnect::ByApplication, "", "").await);
     }
 }
 

@@ -68,6 +68,7 @@ pub(super) enum Stage {
     Asking,
     Waiting(String),
     Refused(String),
+    Barred(Arc<Barred>),
     Live(Arc<Live>),
     Over(String),
 }
@@ -120,6 +121,17 @@ pub(super) struct Live {
     pub(super) tallies: Arc<Tallies>,
     /// The newest warning.
     pub(super) notices: watch::Sender<String>,
+}
+
+/// A session whose target was reached and refuses its log-in.
+pub(super) struct Barred {
+    pub(super) id: SessionId,
+    /// What to say.
+    pub(super) text: String,
+    /// For a check, which finds out why.
+    pub(super) again: Box<Again>,
+    pub(super) passage: Arc<Passage>,
+    pub(super) tallies: Arc<Tallies>,
 }
 
 /// What channels leave behind for the session's end.
@@ -323,8 +335,8 @@ impl Task {
             Effect::Tell(text) => self.tell(text),
             Effect::Hold => self.standing.iter().for_each(|standing| standing.passage.hold()),
             Effect::Resume => self.standing.iter().for_each(|standing| standing.passage.resume()),
-            // `Begin` came with the target (`finished`); `Cut` ends the loop.
-            Effect::Begin | Effect::Cut(_) => {}
+            // `Begin` and `Bar` came with the target (`reached`); `Cut` ends the loop.
+            Effect::Begin | Effect::Bar(_) | Effect::Cut(_) => {}
         }
     }
 
@@ -368,22 +380,37 @@ impl Task {
     fn finished(&mut self, done: Done) -> Option<Input> {
         match done {
             Done::Opening(opening) => Some(self.answered(opening)),
-            Done::Reached(Ok(reached)) => {
-                let standing = self.standing.as_ref()?;
-                self.host_key = Some(reached.host_key);
-                let (notices, _) = watch::channel(String::new());
-                self.show(Stage::Live(Arc::new(Live {
-                    id: standing.session,
-                    target: reached.handle,
-                    again: reached.again,
-                    passage: Arc::clone(&standing.passage),
-                    tallies: Arc::clone(&self.tallies),
-                    notices,
-                })));
-                Some(Input::Connected)
-            }
+            Done::Reached(Ok(reached)) => self.reached(reached),
             Done::Reached(Err(unreached)) => Some(Input::Unreachable(Code::Target.says(unreached))),
         }
+    }
+
+    fn reached(&mut self, reached: Reached) -> Option<Input> {
+        let standing = self.standing.as_ref()?;
+        let (id, again) = (standing.session, reached.again);
+        let (passage, tallies) = (Arc::clone(&standing.passage), Arc::clone(&self.tallies));
+        self.host_key = Some(reached.host_key);
+        let Some(target) = reached.handle else {
+            let text = Code::Target.says(again.refusal());
+            self.show(Stage::Barred(Arc::new(Barred {
+                id,
+                text: text.clone(),
+                again,
+                passage,
+                tallies,
+            })));
+            return Some(Input::Barred(text));
+        };
+        let (notices, _) = watch::channel(String::new());
+        self.show(Stage::Live(Arc::new(Live {
+            id,
+            target,
+            again,
+            passage,
+            tallies,
+            notices,
+        })));
+        Some(Input::Connected)
     }
 
     fn answered(&mut self, opening: Option<Opening>) -> Input {

@@ -9,9 +9,12 @@ use bytes::Bytes;
 use russh::{ChannelMsg, ChannelReadHalf};
 
 use crate::ssh::refusal::Code;
+use crate::ssh::session::check::Form;
 
+use super::channel::Stop;
+use super::check;
 use super::forward::{Gone, ToClient};
-use super::live::{Session, Stage};
+use super::live::{Barred, Session, Stage};
 use super::request::{Request, Size};
 
 /// The exit status of everything that the gateway itself ends.
@@ -111,7 +114,12 @@ pub(super) enum Outcome {
 }
 
 /// Serves a channel while its session has no target.
-pub(super) async fn serve(session: &mut Session, read: &mut ChannelReadHalf, client: &ToClient) -> Outcome {
+pub(super) async fn serve(
+    session: &mut Session,
+    number: u32,
+    read: &mut ChannelReadHalf,
+    client: &ToClient,
+) -> Outcome {
     let Some(begun) = begun(read, client).await else {
         return Outcome::Over;
     };
@@ -123,6 +131,10 @@ pub(super) async fn serve(session: &mut Session, read: &mut ChannelReadHalf, cli
         Stage::Live(_) => return Outcome::Replay(begun),
         Stage::Waiting(text) if terminal => wait(session, read, client, begun, &text).await,
         Stage::Waiting(text) | Stage::Refused(text) | Stage::Over(text) => Err(text),
+        Stage::Barred(barred) => match check_wanted(&begun) {
+            Some(form) => explain(session, &barred, number, (client, form)).await,
+            None => Err(barred.text.clone()),
+        },
         Stage::Asking => Err(Code::Gate.says("the gateway cannot decide now; try again")),
     };
     match waited {
@@ -131,6 +143,24 @@ pub(super) async fn serve(session: &mut Session, read: &mut ChannelReadHalf, cli
             drop(refuse(client, &text, terminal).await);
             Outcome::Over
         }
+    }
+}
+
+fn check_wanted(begun: &Begun) -> Option<Form> {
+    match &begun.request {
+        Request::Subsystem(name) => Form::of(name),
+        _ => None,
+    }
+}
+
+/// A check of a target that refuses the session: it finds out why.
+async fn explain(session: &Session, barred: &Barred, number: u32, to: (&ToClient, Form)) -> Result<Outcome, String> {
+    match check::barred(session, barred, number, to).await {
+        Err(Stop::Shut) => Err(match session.stage() {
+            Stage::Over(text) => text,
+            _ => barred.text.clone(),
+        }),
+        _ => Ok(Outcome::Over),
     }
 }
 
@@ -174,6 +204,7 @@ async fn wait(
                         return Ok(Outcome::Replay(begun));
                     }
                     Stage::Refused(text) | Stage::Over(text) => return Err(format!("\r\n{text}")),
+                    Stage::Barred(barred) => return Err(format!("\r\n{}", barred.text)),
                     Stage::Asking | Stage::Waiting(_) => {}
                 }
             }

@@ -137,6 +137,11 @@ impl Passage {
         }
     }
 
+    /// A check of the target goes on; a session that would end for its refusal waits.
+    pub(super) fn checking(&self) {
+        drop(self.happened.try_send(Input::Checking));
+    }
+
     /// A remark of the gateway, also after [`Passage::shut`].
     pub(super) fn remark(&self, channel: u32, text: &str) {
         let now = self.now_us();

@@ -5,10 +5,14 @@
 //!
 //! - [`facts`]: the one script that is run on the target, and its output as values
 //! - [`findings`]: all that was found out
+//! - `knocks`: what is said of the log-ins
+//! - [`line`]: one line of what is said
 //! - [`report`]: each thing that is to be proven, with `ok`, `FAILED` or `unknown`
 
 pub mod facts;
 pub mod findings;
+mod knocks;
+pub mod line;
 pub mod report;
 
 pub use facts::{Facts, Heard};
@@ -39,7 +43,7 @@ impl Form {
     }
 }
 
-/// A certificate that a rightly set-up target refuses, and in what it differs from the session's own.
+/// A certificate by which something is found out, and in what it differs from the session's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wrong {
     /// Its principal is of a resource that cannot exist.
@@ -48,11 +52,17 @@ pub enum Wrong {
     Expired,
     /// It is for log-ins from an address that nobody has.
     OtherSource,
+    /// It has always been valid, from any address, and lets a target tell its time and our address, nothing else.
+    Earlier,
+    /// The same, but valid as long as the session's own and a day more.
+    Later,
 }
 
 impl Wrong {
-    /// Every one, in the order in which they are tried.
-    pub const ALL: [Self; 3] = [Self::OtherHost, Self::Expired, Self::OtherSource];
+    /// Those that a rightly set-up target refuses, in the order in which they are tried.
+    pub const REFUSED: [Self; 3] = [Self::OtherHost, Self::Expired, Self::OtherSource];
+    /// Those that find out why the session's own was refused, in the order in which they are tried.
+    pub const TELLING: [Self; 2] = [Self::Earlier, Self::Later];
 
     /// In the log, as the action's command.
     #[must_use]
@@ -61,6 +71,10 @@ impl Wrong {
             Self::OtherHost => "countersign probe: log in with a certificate for another host",
             Self::Expired => "countersign probe: log in with an expired certificate",
             Self::OtherSource => "countersign probe: log in with a certificate for another source address",
+            Self::Earlier => {
+                "countersign probe: ask for time and source address, with a certificate for any time before now"
+            }
+            Self::Later => "countersign probe: ask for time and source address, with a certificate for a day from now",
         }
     }
 }

@@ -13,6 +13,10 @@ pub const WARNINGS: [Duration; 3] = [minutes(15), minutes(5), minutes(1)];
 pub const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How long a session may be held before it is ended.
 pub const HELD_MAX: Duration = minutes(15);
+/// How long a session whose log-in was refused stays, so that a check may find out why.
+pub const BARRED_MAX: Duration = Duration::from_secs(5);
+/// How long, where one does.
+pub const CHECK_MAX: Duration = Duration::from_secs(90);
 
 const fn minutes(n: u64) -> Duration {
     Duration::from_secs(60 * n)
@@ -34,6 +38,10 @@ pub enum Input {
     Connected,
     /// The target was not reached, or is not who it should be. What to tell.
     Unreachable(String),
+    /// The target was reached and refuses the log-in. What to tell.
+    Barred(String),
+    /// A check is finding out why.
+    Checking,
     /// The client has gone.
     ClientGone,
     /// The target has gone.
@@ -91,6 +99,8 @@ pub enum Effect {
     Refuse(String),
     /// Reach the target.
     Dial,
+    /// No target, and what to tell; a check may find out why.
+    Bar(String),
     /// Bytes may pass.
     Begin,
     /// A line on each terminal that takes one.
@@ -130,6 +140,8 @@ pub struct Life {
     /// Warnings not yet given, the largest first.
     warnings: Vec<Duration>,
     held_since: Option<Duration>,
+    /// What the target's refusal leads to, and when.
+    barred: Option<(Duration, String)>,
 }
 
 impl Default for Life {
@@ -139,6 +151,7 @@ impl Default for Life {
             until: None,
             warnings: vec![],
             held_since: None,
+            barred: None,
         }
     }
 }
@@ -168,7 +181,8 @@ impl Life {
             .zip(self.warnings.first())
             .map(|(until, before)| until.saturating_sub(*before));
         let held = self.held_since.map(|since| since.saturating_add(HELD_MAX));
-        [again, warning, self.until, held].into_iter().flatten().min()
+        let barred = self.barred.as_ref().map(|(at, _)| *at);
+        [again, warning, self.until, held, barred].into_iter().flatten().min()
     }
 
     /// The window's end, once it is known.
@@ -199,11 +213,21 @@ impl Life {
                 vec![Effect::Begin]
             }
             (Stage::Dialing, Input::Unreachable(text)) => self.cut(ended(EndCause::TargetRefused, None, text)),
-            (_, Input::ClientGone) => self.cut(ended(
-                EndCause::ClientClosed,
-                None,
-                "the client has closed the connection",
-            )),
+            (Stage::Dialing, Input::Barred(text)) => {
+                self.barred = Some((now.saturating_add(BARRED_MAX), text.clone()));
+                vec![Effect::Bar(text)]
+            }
+            (Stage::Dialing, Input::Checking) => {
+                self.barred
+                    .iter_mut()
+                    .for_each(|(at, _)| *at = now.saturating_add(CHECK_MAX));
+                vec![]
+            }
+            (_, Input::ClientGone) => {
+                let left = || ended(EndCause::ClientClosed, None, "the client has closed the connection");
+                let barred = self.barred.take();
+                self.cut(barred.map_or_else(left, |(_, text)| ended(EndCause::TargetRefused, None, text)))
+            }
             (_, Input::TargetGone) => self.cut(ended(
                 EndCause::TargetClosed,
                 None,
@@ -261,6 +285,9 @@ impl Life {
         if let Some(until) = self.until.filter(|until| now >= *until) {
             return Some(ended(EndCause::Expired, Some(until), "the grant's window has ended"));
         }
+        if let Some((_, text)) = self.barred.as_ref().filter(|(at, _)| now >= *at) {
+            return Some(ended(EndCause::TargetRefused, None, text.as_str()));
+        }
         let held = self
             .held_since
             .is_some_and(|since| now.saturating_sub(since) >= HELD_MAX);
@@ -304,6 +331,8 @@ fn spoken(left: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     const S: Duration = Duration::from_secs(1);
@@ -346,6 +375,30 @@ mod tests {
         );
         assert_eq!(life.handle(Input::Connected, S), []);
         assert_eq!(life.wake_at(), None);
+    }
+
+    #[test]
+    fn a_refused_log_in_leaves_time_to_find_out_why() {
+        let barred = || {
+            let mut life = Life::default();
+            life.handle(Input::Opened { until: minutes(9) }, Duration::ZERO);
+            let effects = life.handle(Input::Barred("no".into()), S);
+            assert_eq!((effects, life.wake_at()), (vec![Effect::Bar("no".into())], Some(6 * S)));
+            life
+        };
+        let over = Effect::Cut(ended(EndCause::TargetRefused, None, "no"));
+        assert_eq!(barred().handle(Input::Tick, 6 * S), *from_ref(&over));
+        assert_eq!(barred().handle(Input::ClientGone, 2 * S), *from_ref(&over));
+        let mut checked = barred();
+        assert_eq!(checked.handle(Input::Checking, 2 * S), []);
+        assert_eq!(
+            (checked.handle(Input::Tick, 60 * S), checked.wake_at()),
+            (vec![], Some(92 * S))
+        );
+        assert_eq!(checked.handle(Input::Tick, 92 * S), [over]);
+        let mut revoked = barred();
+        let effects = revoked.handle(Input::Order(Order::Revoked(S)), 2 * S);
+        assert_eq!(cause(&effects), Some(EndCause::Revoked));
     }
 
     #[test]
@@ -471,7 +524,7 @@ mod tests {
             let (mut life, mut now, mut opened, mut over) = (Life::default(), Duration::ZERO, false, false);
             for _ in 0..60 {
                 now += Duration::from_secs(random(90));
-                let input = match random(14) {
+                let input = match random(16) {
                     0 => Input::Pending(String::new()),
                     1 => Input::Refused(String::new()),
                     2 => Input::Opened {
@@ -481,6 +534,8 @@ mod tests {
                     5 => Input::Order(Order::Hold),
                     6 => Input::Order(Order::Resume),
                     7 => Input::Order(Order::Extended(now + Duration::from_secs(random(3000)))),
+                    14 => Input::Barred(String::new()),
+                    15 => Input::Checking,
                     8 if random(9) == 0 => Input::TargetGone,
                     9 if random(9) == 0 => Input::Order(Order::Revoked(now)),
                     _ => Input::Tick,

@@ -5,39 +5,15 @@
 use std::net::IpAddr;
 
 use super::facts::{Facts, Named};
-use super::findings::{Findings, Knock, Knocked};
+use super::findings::Findings;
+use super::knocks::{knock, refused, words};
+use super::line::{Line, State, failed, ok, unknown};
 use super::{Form, Wrong};
 
 /// How far the target's clock may be off before its certificates are in danger.
 const OFFSET_MS_MAX: u64 = 30_000;
-/// How near to its end a certificate may have been for its refusal to prove something.
-const MARGIN_MS: i64 = 2_000;
 /// Places that one line names.
 const NAMED_MAX: usize = 5;
-
-/// How a line came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Proven.
-    Ok,
-    /// Proven wrong.
-    Failed,
-    /// Neither.
-    Unknown,
-}
-
-/// One line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// What it is about, for programs.
-    pub check: &'static str,
-    /// How it came out.
-    pub state: State,
-    /// Why.
-    pub because: String,
-    /// What to do; empty where nothing is to be done.
-    pub next: String,
-}
 
 /// The report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +23,7 @@ impl Report {
     /// Judges what was found.
     #[must_use]
     pub fn new(findings: &Findings) -> Self {
-        let knocks = Wrong::ALL.map(|wrong| knock(findings, wrong));
+        let knocks = Wrong::REFUSED.map(|wrong| knock(findings, wrong));
         let right = ok(
             "right_certificate",
             "the session's own certificate is accepted".to_owned(),
@@ -70,6 +46,28 @@ impl Report {
             ),
         });
         Self([right].into_iter().chain(knocks).chain(told).collect())
+    }
+
+    /// Judges what was found of a target that refuses the session's own certificate.
+    #[must_use]
+    pub fn barred(findings: &Findings) -> Self {
+        let later = |check| {
+            let next = "check again once the session's own certificate is accepted".to_owned();
+            unknown(check, "not looked at: the target lets nobody in".to_owned(), next)
+        };
+        let certificates = Wrong::REFUSED.map(|wrong| later(words(wrong).check));
+        let told = |line: fn(&Findings, &Facts) -> Line, check| match &findings.facts {
+            Ok(facts) => line(findings, facts),
+            Err(_) => later(check),
+        };
+        let told = [
+            later("key_id_logged"),
+            told(clock, "clock"),
+            told(source, "source_address"),
+        ];
+        let rest = ["principals", "other_keys", "sudo"].map(later);
+        let why = refused(findings);
+        Self([why].into_iter().chain(certificates).chain(told).chain(rest).collect())
     }
 
     /// The lines.
@@ -100,128 +98,6 @@ impl Report {
             }
         }
     }
-}
-
-impl State {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Failed => "FAILED",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-impl Line {
-    fn text(&self) -> String {
-        let (state, name) = (self.state.word(), self.check.replace('_', " "));
-        let next = match self.next.as_str() {
-            "" => String::new(),
-            next => format!("{:27}next: {next}\n", ""),
-        };
-        format!("{state:8} {name:17} {}\n{next}", self.because)
-    }
-
-    fn json(&self) -> String {
-        format!(
-            "{{\"because\":{},\"check\":{},\"next\":{},\"state\":{}}}",
-            quoted(&self.because),
-            quoted(self.check),
-            quoted(&self.next),
-            quoted(&self.state.word().to_lowercase()),
-        )
-    }
-}
-
-/// A JSON string. No control characters come here (`facts`), but none would pass either.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars().filter(|c| !c.is_control()) {
-        if matches!(c, '"' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out.push('"');
-    out
-}
-
-const fn line(check: &'static str, state: State, because: String, next: String) -> Line {
-    Line {
-        check,
-        state,
-        because,
-        next,
-    }
-}
-
-const fn ok(check: &'static str, because: String) -> Line {
-    line(check, State::Ok, because, String::new())
-}
-
-const fn failed(check: &'static str, because: String, next: String) -> Line {
-    line(check, State::Failed, because, next)
-}
-
-const fn unknown(check: &'static str, because: String, next: String) -> Line {
-    line(check, State::Unknown, because, next)
-}
-
-// Certificates.
-
-struct Words {
-    check: &'static str,
-    what: &'static str,
-    next: &'static str,
-}
-
-const fn words(wrong: Wrong) -> Words {
-    match wrong {
-        Wrong::OtherHost => Words {
-            check: "other_host",
-            what: "a certificate for another host",
-            next: "sshd must take the principals of AuthorizedPrincipalsFile alone, and each file only its own \
-                   account's principal; see the set-up that `countersign resource add` prints",
-        },
-        Wrong::Expired => Words {
-            check: "expired",
-            what: "an expired certificate",
-            next: "set the clock of the target, and look whether its sshd is one that checks certificates at all",
-        },
-        Wrong::OtherSource => Words {
-            check: "other_source",
-            what: "a certificate for another source address",
-            next: "this sshd does not enforce `source-address`; use OpenSSH 7.2 or newer",
-        },
-    }
-}
-
-fn knock(findings: &Findings, wrong: Wrong) -> Line {
-    let Words { check, what, next } = words(wrong);
-    let again = "check again on a new connection".to_owned();
-    let Some(knock) = findings.knocks.iter().find(|knock| knock.wrong == wrong) else {
-        return unknown(check, format!("{what} was not tried"), again);
-    };
-    match &knock.answer {
-        Knocked::Accepted => failed(check, format!("{what} is ACCEPTED"), next.to_owned()),
-        Knocked::Unclear(why) => unknown(check, format!("{what} could not be tried: {why}"), again),
-        Knocked::Refused if wrong != Wrong::Expired && was_late(findings, knock) => unknown(
-            check,
-            format!("{what} is refused, but it was over by then for the target"),
-            again,
-        ),
-        Knocked::Refused => ok(check, format!("{what} is refused")),
-    }
-}
-
-/// Whether the certificate was, by the target's clock, over anyway when it was tried.
-fn was_late(findings: &Findings, knock: &Knock) -> bool {
-    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    let ahead = findings.clock.map_or(0, |clock| {
-        clock.offset_ms.saturating_add(signed(clock.within_ms)).max(0)
-    });
-    let by_target = signed(knock.at_ms).saturating_add(ahead).saturating_add(MARGIN_MS);
-    by_target >= signed(findings.right.valid_before_s.saturating_mul(1000))
 }
 
 // What the target says about itself.
@@ -294,8 +170,7 @@ fn clock(findings: &Findings, _: &Facts) -> Line {
 fn source(findings: &Findings, facts: &Facts) -> Line {
     let check = "source_address";
     let sources = &findings.right.sources;
-    let seen = facts.from.as_deref().and_then(|from| from.parse::<IpAddr>().ok());
-    let Some(seen) = seen.map(|seen| seen.to_canonical()) else {
+    let Some(seen) = seen(facts) else {
         let next = "ask the target's administrator from which address it sees the gateway".to_owned();
         return unknown(check, "the target's SSH_CONNECTION names no address".to_owned(), next);
     };
@@ -305,7 +180,7 @@ fn source(findings: &Findings, facts: &Facts) -> Line {
         return failed(check, because, sign);
     }
     let list = sources.join(", ");
-    if sources.iter().any(|source| covers(source, seen)) {
+    if signed(findings, seen) {
         return ok(
             check,
             format!("the target sees the gateway as {seen}, as signed ({list})"),
@@ -316,6 +191,16 @@ fn source(findings: &Findings, facts: &Facts) -> Line {
         format!("the target sees the gateway as {seen}, but {list} is signed"),
         sign,
     )
+}
+
+/// The address that the target sees.
+pub(super) fn seen(facts: &Facts) -> Option<IpAddr> {
+    let from = facts.from.as_deref()?.parse::<IpAddr>().ok()?;
+    Some(from.to_canonical())
+}
+
+pub(super) fn signed(findings: &Findings, seen: IpAddr) -> bool {
+    findings.right.sources.iter().any(|source| covers(source, seen))
 }
 
 /// Whether a source, an address or a prefix such as `10.0.0.0/8`, holds the address.
@@ -437,7 +322,9 @@ fn seconds(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::findings::{Clock, Right};
+    use std::slice::from_ref;
+
+    use super::super::findings::{Clock, Knock, Knocked, Right};
     use super::*;
 
     const NOW_MS: u64 = 1_700_000_000_000;
@@ -466,7 +353,7 @@ mod tests {
                 sources: vec!["10.0.0.9".into()],
                 valid_before_s: NOW_MS / 1000 + 120,
             },
-            knocks: Wrong::ALL.map(knock).to_vec(),
+            knocks: Wrong::REFUSED.map(knock).to_vec(),
             facts: Ok(facts),
             clock: Some(Clock {
                 offset_ms: 200,
@@ -506,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_wrong_certificate_that_is_accepted_fails() {
-        for wrong in Wrong::ALL {
+        for wrong in Wrong::REFUSED {
             let mut findings = good();
             findings.knocks[wrong as usize].answer = Knocked::Accepted;
             let line = only(&findings, words(wrong).check);
@@ -644,6 +531,111 @@ mod tests {
         assert_eq!((report.status(), report.lines().len()), (69, 10));
         let unknown = report.lines().iter().filter(|line| line.state == State::Unknown);
         assert!(unknown.clone().count() == 6 && unknown.clone().all(|line| line.because.contains("nologin")));
+    }
+
+    /// What was found of a target that refuses the session, with these answers to a certificate for any time and address.
+    fn barred(answers: &[Knocked], change: impl FnOnce(&mut Findings)) -> Report {
+        let mut findings = good();
+        let knock = |(wrong, answer): (Wrong, &Knocked)| Knock {
+            wrong,
+            answer: answer.clone(),
+            at_ms: NOW_MS,
+        };
+        findings.knocks = Wrong::TELLING.into_iter().zip(answers).map(knock).collect();
+        change(&mut findings);
+        Report::barred(&findings)
+    }
+
+    #[test]
+    fn a_refused_session_is_told_why_and_by_how_much() {
+        let behind =
+            |findings: &mut Findings| findings.clock = Some(Clock::between(NOW_MS, NOW_MS, NOW_MS / 1000 - 612));
+        let ahead =
+            |findings: &mut Findings| findings.clock = Some(Clock::between(NOW_MS, NOW_MS, NOW_MS / 1000 + 7200));
+        let source = |findings: &mut Findings| findings.right.sources = vec!["10.9.9.9".into()];
+        let unsigned = |findings: &mut Findings| {
+            behind(findings);
+            findings.right.sources.clear();
+        };
+        let (yes, no) = (Knocked::Accepted, Knocked::Refused);
+        let first = |report: &Report| report.lines()[0].because.clone();
+        for (report, why, clock, address) in [
+            (
+                barred(from_ref(&yes), behind),
+                "for the target's clock",
+                "611.5 s behind",
+                "as signed",
+            ),
+            (
+                barred(&[no.clone(), yes.clone()], ahead),
+                "for the target's clock",
+                "7200.4 s ahead",
+                "as signed",
+            ),
+            (
+                barred(from_ref(&yes), source),
+                "for our address, as the target sees it",
+                "as ours",
+                "10.0.0.9, but 10.9.9.9",
+            ),
+            (
+                barred(from_ref(&yes), unsigned),
+                "for the target's clock",
+                "behind",
+                "no source address is signed",
+            ),
+            (
+                barred(from_ref(&yes), |findings| {
+                    behind(findings);
+                    source(findings);
+                }),
+                "for the target's clock and for our address",
+                "611.5 s behind",
+                "10.0.0.9, but 10.9.9.9",
+            ),
+            (
+                barred(from_ref(&yes), |_| {}),
+                "is refused, and one for any time",
+                "as ours",
+                "as signed",
+            ),
+        ] {
+            assert!(
+                first(&report).ends_with(why) || first(&report).contains(why),
+                "{report:?}"
+            );
+            assert_eq!((report.status(), report.lines().len()), (1, 10));
+            assert!(report.lines()[5].because.contains(clock), "{report:?}");
+            assert!(report.lines()[6].because.contains(address), "{report:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_for_any_time_and_address_has_another_reason() {
+        let silent = |findings: &mut Findings| {
+            findings.facts = Err("gave no answer".into());
+            findings.clock = None;
+        };
+        for (answers, said) in [
+            (vec![Knocked::Refused, Knocked::Refused], "and so is one for any time"),
+            (
+                vec![Knocked::Accepted],
+                "for its clock or for our address; gave no answer",
+            ),
+            (
+                vec![Knocked::Refused, Knocked::Unclear("late".into())],
+                "could not be tried: late",
+            ),
+        ] {
+            let report = barred(&answers, silent);
+            let line = &report.lines()[0];
+            assert!(line.state == State::Failed && line.because.contains(said), "{line:?}");
+            assert!(!line.next.is_empty() && report.status() == 1);
+            assert!(
+                report.lines()[1..].iter().all(|line| line.state == State::Unknown),
+                "{report:?}"
+            );
+        }
     }
 
     #[test]
