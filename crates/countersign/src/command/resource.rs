@@ -135,11 +135,12 @@ fn check(args: &CheckArgs) -> Result<(), Failure> {
         Some(0) => Ok(()),
         Some(1) => Err(Failure::silent(Exit::Refused)),
         Some(69) => Err(Failure::silent(Exit::Unavailable)),
-        Some(GATEWAY_ENDED) => Err(Failure::refused("no report came: the session did not begin, or was ended").next(format!(
-            "a check needs a grant: countersign request {}; where the target refuses the right certificate, compare its \
-             set-up with what `resource add` prints, its clock, and the source address that is signed",
-            args.target
-        ))),
+        Some(GATEWAY_ENDED) => Err(
+            Failure::refused("no report came: the session did not begin, or was ended").next(format!(
+                "a check needs a grant for `exec`: countersign request {}",
+                args.target
+            )),
+        ),
         _ => Err(Failure::unavailable("ssh did not reach the gateway")
             .next("does `ssh` know it? `countersign ssh-config` prints what it needs; --ssh-config names the file")),
     }

@@ -42,6 +42,18 @@ fn without_a_grant_a_program_gets_one_line_and_status_254() {
     );
 }
 
+/// Whoever opens no channel, such as `ssh -N`, is told by the disconnection, and does not wait for ever.
+#[test]
+fn without_a_grant_and_without_a_channel_the_connection_ends() {
+    let world = World::new();
+    world.state.rules().grant = Grant::None;
+    for to in [TARGET, JUMPED] {
+        let output = world.run(&["-N", to]);
+        assert_eq!(output.status.code(), Some(255));
+        assert!(text(&output.stderr).contains(LINE), "{}", text(&output.stderr));
+    }
+}
+
 #[test]
 fn without_a_grant_a_terminal_reads_the_text_and_is_not_kept() {
     let world = World::new();

@@ -13,7 +13,7 @@ pub const WARNINGS: [Duration; 3] = [minutes(15), minutes(5), minutes(1)];
 pub const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How long a session may be held before it is ended.
 pub const HELD_MAX: Duration = minutes(15);
-/// How long a session whose log-in was refused stays, so that a check may find out why.
+/// How long a refused session stays, for its channels to say why, and for a check to find out why a target refuses it.
 pub const BARRED_MAX: Duration = Duration::from_secs(5);
 /// How long, where one does.
 pub const CHECK_MAX: Duration = Duration::from_secs(90);
@@ -140,7 +140,7 @@ pub struct Life {
     /// Warnings not yet given, the largest first.
     warnings: Vec<Duration>,
     held_since: Option<Duration>,
-    /// What the target's refusal leads to, and when.
+    /// What a refusal ends with, and when.
     barred: Option<(Duration, String)>,
 }
 
@@ -201,6 +201,7 @@ impl Life {
             }
             (Stage::Asking { .. }, Input::Refused(text)) => {
                 self.stage = Stage::Asking { again: None };
+                self.barred = Some((now.saturating_add(BARRED_MAX), text.clone()));
                 vec![Effect::Refuse(text)]
             }
             (Stage::Asking { .. }, Input::Opened { until }) => {
@@ -374,7 +375,10 @@ mod tests {
             [Effect::Refuse("no".into())]
         );
         assert_eq!(life.handle(Input::Connected, S), []);
-        assert_eq!(life.wake_at(), None);
+        // Whoever opens no channel hears of it at the end.
+        assert_eq!(life.wake_at(), Some(6 * S));
+        let over = Effect::Cut(ended(EndCause::TargetRefused, None, "no"));
+        assert_eq!(life.handle(Input::Tick, 6 * S), [over]);
     }
 
     #[test]
