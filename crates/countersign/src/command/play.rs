@@ -10,7 +10,7 @@ use clap::Args;
 use evidence::render::counted;
 use model::bytes::Digest;
 use model::id::SessionId;
-use recording::{CastOptions, Dek, ExportedExtent, Opener, Played, Resize, asciicast, play_extent};
+use recording::{CastOptions, Content, Dek, ExportedExtent, Opener, Played, Resize, asciicast, play_extent};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ pub(crate) async fn run(args: PlayArgs) -> Result<(), Failure> {
         ));
     }
     let mut opener = Opener::new(&dek, &opened.origin, args.session.to_bytes()).map_err(Failure::refused)?;
-    let played = played(held, &mut opener).await?;
+    let played = played(held, &mut opener, &args).await?;
     match &args.asciicast {
         Some(path) => cast(&args, path, &played, opened.time_ms),
         None => {
@@ -104,14 +104,27 @@ pub(crate) async fn run(args: PlayArgs) -> Result<(), Failure> {
     }
 }
 
-async fn played(held: Held, opener: &mut Opener) -> Result<Vec<Played>, Failure> {
+/// What may be shown at once: all of it is held, to seek in it.
+const SHOWN_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// What is to be shown of the recording.
+async fn played(held: Held, opener: &mut Opener, args: &PlayArgs) -> Result<Vec<Played>, Failure> {
     let mut bar = Bar::new();
-    let mut played = vec![];
+    let (mut played, mut held_bytes) = (vec![], 0_usize);
     let total = held.extents().await?;
     let mut pieces = held.recording().await?;
     while let Some(bytes) = pieces.next().await? {
         let extent = ExportedExtent::parse(&bytes).map_err(Failure::refused)?;
-        played.extend(play_extent(opener, &extent).map_err(Failure::refused)?);
+        let mut frames = play_extent(opener, &extent).map_err(Failure::refused)?;
+        frames.retain(|frame| is_shown(frame, args));
+        held_bytes = frames.iter().map(length).fold(held_bytes, usize::saturating_add);
+        if held_bytes > SHOWN_BYTES_MAX {
+            return Err(
+                Failure::refused("more than 256 MiB of this recording would be shown at once")
+                    .next("name one channel: --channel N; `countersign export` keeps the whole recording"),
+            );
+        }
+        played.append(&mut frames);
         bar.at(
             "recording",
             extent.seal.number.saturating_add(1),
@@ -119,9 +132,21 @@ async fn played(held: Held, opener: &mut Opener) -> Result<Vec<Played>, Failure>
         );
     }
     if played.is_empty() {
-        return Err(Failure::refused("nothing is recorded of this session"));
+        return Err(Failure::refused("nothing to be shown is recorded of this session"));
     }
     Ok(played)
+}
+
+fn is_shown(frame: &Played, args: &PlayArgs) -> bool {
+    let concerns = args.channel.is_none_or(|channel| frame.concerns(channel));
+    concerns && (args.input || !matches!(frame.content, Content::Input(_)))
+}
+
+const fn length(frame: &Played) -> usize {
+    match &frame.content {
+        Content::Output(bytes) | Content::ErrorOutput(bytes) | Content::Input(bytes) => bytes.len(),
+        _ => 0,
+    }
 }
 
 fn cast(args: &PlayArgs, path: &std::path::Path, played: &[Played], opened_ms: u64) -> Result<(), Failure> {
