@@ -209,6 +209,22 @@ fn a_refusal_ends_with_a_command_that_works() {
         world.ssh("alice", user, "true").output().unwrap().status.success(),
         "{user}"
     );
+    let jump = |line: &str| shell(&line.replace("ssh ", "ssh -F jump_config "));
+    std::fs::write(
+        world.path().join("jump_config"),
+        format!(
+            "Host gw.test\n  HostName 127.0.0.1\n  HostKeyAlias countersign-acme\nHost *\n  BatchMode yes\n  IdentitiesOnly yes\n  \
+             IdentityFile {}\n  UserKnownHostsFile {}\n",
+            alice.display(),
+            known.display()
+        ),
+    )
+    .unwrap();
+    let said = both(&jump(&format!("ssh -J gw.test:{port} root@web1.acme true")));
+    let (_, command) = said.trim_end().split_once(": ssh -J ").expect("a command to paste");
+    assert!(command.starts_with(&format!("gw.test:{port} root+")), "{said}");
+    let named = jump(&format!("ssh -J {command} true"));
+    assert!(named.status.success(), "{command}\n{}", both(&named));
 }
 
 /// The owner's keys open the recording, also the one kept offline; the operator was given none.
