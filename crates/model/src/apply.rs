@@ -142,8 +142,9 @@ impl Snapshot {
     /// Takes changes in, each raising its entity's version.
     pub fn accept(&mut self, changes: Changes) {
         for (key, entity) in changes.0 {
-            let version = 1 + self.known.get(&key).and_then(Option::as_ref).map_or(0, |v| v.version);
-            self.known.insert(key, Some(Arc::new(Versioned { version, entity })));
+            let place = self.known.entry(key).or_default();
+            let version = 1 + place.as_ref().map_or(0, |v| v.version);
+            *place = Some(Arc::new(Versioned { version, entity }));
         }
     }
 

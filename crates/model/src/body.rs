@@ -3,7 +3,7 @@
 use crate::bytes::Digest;
 use crate::commitment::Commitment;
 use crate::id::{ActionId, BootId, EntryId, GrantId, IdentityId, RequestId, SessionId};
-use crate::json::JsonError;
+use crate::json::{self, JsonError};
 use crate::name::{AccountName, ResourceName};
 use crate::signature::{Key, LogIn, Signature, Signed};
 use crate::statement::{
@@ -37,9 +37,9 @@ macro_rules! bodies {
             }
 
             pub(crate) fn from_text(kind: &str, text: &str) -> Option<Result<Self, JsonError>> {
-                let shape = |e: serde_json::Error| JsonError::Shape(format!("{kind}: {e}"));
+                let shape = |e: JsonError| JsonError::Shape(format!("{kind}: {e}"));
                 match kind {
-                    $($kind => Some(serde_json::from_str(text).map(Self::$name).map_err(shape)),)*
+                    $($kind => Some(json::from_text(text).map(Self::$name).map_err(shape)),)*
                     _ => None,
                 }
             }

@@ -1,5 +1,6 @@
 //! Byte strings inside canonical JSON: digests as 64 lower-case hex digits, other bytes as padded base64.
 
+use crate::json::Text;
 use base64ct::{Base64, Encoding};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use sha2::{Digest as _, Sha256};
@@ -36,24 +37,34 @@ impl Digest {
         if pairs.len() != 32 || !rest.is_empty() {
             return None;
         }
+        let mut all = 0;
         for (byte, [high, low]) in out.iter_mut().zip(pairs) {
-            *byte = (nibble(*high)? << 4) | nibble(*low)?;
+            let (high, low) = (nibble(*high), nibble(*low));
+            *byte = (high << 4) | (low & 0x0f);
+            all |= high | low;
         }
-        Some(Self(out))
+        (all < 0x10).then_some(Self(out))
     }
 }
 
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
+/// The value of a lower-case hex digit; more than 15 for any other byte. Without a branch on what is random.
+fn nibble(digit: u8) -> u8 {
+    let letter = if matches!(digit, b'a'..=b'f') { b'a' - 10 } else { b'0' };
+    let known = matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+    if known { digit.wrapping_sub(letter) } else { 0xff }
+}
+
+fn digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' - 10 + value }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut text = [0; 64];
+        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *pair = [digit(byte >> 4), digit(byte & 0x0f)];
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -71,7 +82,7 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = Text::deserialize(deserializer)?.0;
         Self::from_hex(&text).ok_or_else(|| D::Error::custom("expected 64 lower-case hex digits"))
     }
 }
@@ -94,7 +105,7 @@ impl Serialize for Blob {
 
 impl<'de> Deserialize<'de> for Blob {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = Text::deserialize(deserializer)?.0;
         // base64ct refuses missing padding and non-zero trailing bits, so there is one spelling.
         Base64::decode_vec(&text)
             .map(Self)

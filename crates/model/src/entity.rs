@@ -380,7 +380,7 @@ pub struct SessionState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Recorded>,
     /// Actions under way.
-    pub live: BTreeMap<String, ActionClass>,
+    pub live: BTreeMap<ActionId, ActionClass>,
     /// Actions begun.
     pub actions: u64,
     /// Actions refused.
@@ -455,7 +455,7 @@ impl SessionState {
     /// Whether `action` is under way.
     #[must_use]
     pub fn has_live(&self, action: ActionId) -> bool {
-        self.live.contains_key(&action.to_string())
+        self.live.contains_key(&action)
     }
 }
 

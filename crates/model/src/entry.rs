@@ -3,13 +3,13 @@
 //! INVARIANT (hashed as they came): an entry's hash is SHA-256 over the bytes that were stored, never over a
 //! re-encoding; `parse` accepts only bytes that `encode` would write.
 
+use crate::GRAMMAR_VERSION;
 use crate::body::{Body, RESERVED};
 use crate::bytes::Digest;
 use crate::id::{BootId, EntryId, SessionId};
+use crate::json::{self, JsonError, Raw};
 use crate::name::NodeName;
-use crate::{GRAMMAR_VERSION, json};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// The longest entry, in bytes. Larger things go by digest.
@@ -29,7 +29,7 @@ pub enum EntryError {
     UnknownType(String),
     /// Not canonical, or not of the type's shape.
     #[error(transparent)]
-    Json(#[from] json::JsonError),
+    Json(#[from] JsonError),
 }
 
 /// Who wrote an entry.
@@ -118,7 +118,7 @@ struct Read<'a> {
     #[serde(default)]
     blobs: Option<Vec<BlobRef>>,
     #[serde(borrow)]
-    body: &'a RawValue,
+    body: Raw<'a>,
     id: EntryId,
     #[serde(default)]
     session: Option<SessionLink>,
@@ -153,10 +153,6 @@ fn later(v: u32, kind: &str) -> Option<EntryError> {
     }
 }
 
-fn shape(error: &serde_json::Error) -> EntryError {
-    json::JsonError::Shape(error.to_string()).into()
-}
-
 impl Entry {
     /// Reads an entry from its canonical bytes.
     ///
@@ -166,22 +162,22 @@ impl Entry {
         if bytes.len() > ENTRY_LENGTH_MAX {
             return Err(EntryError::TooLong);
         }
-        json::check(bytes).map_err(json::JsonError::from)?;
-        let envelope: Read<'_> = match serde_json::from_slice(bytes) {
-            Ok(envelope) => envelope,
-            Err(error) => return Err(newer(bytes).unwrap_or_else(|| shape(&error))),
-        };
+        let text = json::text(bytes).map_err(JsonError::from)?;
+        let envelope: Read<'_> = json::from_text(text).map_err(|error| match error {
+            JsonError::Shape(_) => newer(bytes).unwrap_or(EntryError::Json(error)),
+            JsonError::NotCanonical(_) => EntryError::Json(error),
+        })?;
         if let Some(later) = later(envelope.v, &envelope.kind) {
             return Err(later);
         }
         if envelope.v != GRAMMAR_VERSION {
-            return Err(json::JsonError::Shape(format!("there is no version {}", envelope.v)).into());
+            return Err(JsonError::Shape(format!("there is no version {}", envelope.v)).into());
         }
         // The other optional fields are absent or hold something: there is no null.
         if envelope.blobs.as_ref().is_some_and(Vec::is_empty) {
-            return Err(json::JsonError::Shape("an empty list of blobs is left out".into()).into());
+            return Err(JsonError::Shape("an empty list of blobs is left out".into()).into());
         }
-        let body = Body::from_text(&envelope.kind, envelope.body.get())
+        let body = Body::from_text(&envelope.kind, envelope.body.0)
             .ok_or_else(|| EntryError::UnknownType(envelope.kind.chars().take(64).collect()))??;
         Ok(Self {
             id: envelope.id,

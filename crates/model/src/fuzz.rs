@@ -11,8 +11,15 @@ use crate::statement::{Approval, Genesis, Workflow};
 /// # Panics
 /// When an accepted text has a second spelling.
 pub fn json(data: &[u8]) {
-    if json::check(data).is_ok() {
+    let read = json::from_slice::<serde_json::Value>(data).ok();
+    assert_eq!(
+        read.is_some(),
+        json::check(data).is_ok(),
+        "reading takes what checking takes"
+    );
+    if let Some(read) = read {
         let value: serde_json::Value = serde_json::from_slice(data).unwrap_or_default();
+        assert_eq!(read, value, "an accepted text is read as another value");
         assert_eq!(
             serde_json::to_vec(&value).unwrap_or_default(),
             data,

@@ -6,8 +6,13 @@
 //!
 //! INVARIANT (one encoding): `check(b).is_ok()` implies that parsing `b` and writing it again gives `b`.
 
-use serde::Serialize;
+mod read;
+
+pub(crate) use read::Raw;
+
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Nesting allowed in one text.
 pub const DEPTH_MAX: usize = 8;
@@ -36,6 +41,11 @@ pub enum JsonError {
     Shape(String),
 }
 
+/// A string on its way into a type of its own; borrowed where it can be.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
 /// Writes `value` in the accepted form.
 ///
 /// # Errors
@@ -53,8 +63,18 @@ pub fn to_vec<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
 /// # Errors
 /// When the bytes are not canonical, or are not a `T`.
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
-    check(bytes)?;
-    serde_json::from_slice(bytes).map_err(|e| JsonError::Shape(e.to_string()))
+    from_text(text(bytes)?)
+}
+
+/// As [`from_slice`], of a value that may borrow.
+pub(crate) fn from_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, JsonError> {
+    if let Some(value) = read::at_once(text) {
+        return Ok(value);
+    }
+    Scanner { text, at: 0 }.all()?;
+    let why = serde_json::from_str::<T>(text).err();
+    let why = why.map_or("an array stands where an object belongs".into(), |e| e.to_string());
+    Err(JsonError::Shape(why))
 }
 
 /// Checks that `bytes` are one value in the accepted form, without building it.
@@ -62,42 +82,58 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
 /// # Errors
 /// The first place where they are not.
 pub fn check(bytes: &[u8]) -> Result<(), NotCanonical> {
+    let text = text(bytes)?;
+    Scanner { text, at: 0 }.all()
+}
+
+/// The text that `bytes` may be one value of.
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, NotCanonical> {
     if bytes.len() > LENGTH_MAX {
         return Err(NotCanonical {
             at: LENGTH_MAX,
             what: "text is too long",
         });
     }
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return Err(NotCanonical {
-            at: 0,
-            what: "not UTF-8",
-        });
-    };
-    let mut scanner = Scanner {
-        bytes: text.as_bytes(),
+    std::str::from_utf8(bytes).map_err(|_| NotCanonical {
         at: 0,
-    };
-    scanner.value(0)?;
-    if scanner.at == bytes.len() {
-        Ok(())
-    } else {
-        scanner.fail("text goes on after the value")
-    }
+        what: "not UTF-8",
+    })
 }
 
+/// The grammar, one step at a time: [`check`] walks through, [`read`] takes what it passes.
 struct Scanner<'a> {
-    bytes: &'a [u8],
+    text: &'a str,
     at: usize,
 }
 
 impl<'a> Scanner<'a> {
+    fn all(mut self) -> Result<(), NotCanonical> {
+        self.value(0)?;
+        self.end()
+    }
+
+    fn end(&self) -> Result<(), NotCanonical> {
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            self.fail("text goes on after the value")
+        }
+    }
+
     fn fail<T>(&self, what: &'static str) -> Result<T, NotCanonical> {
         Err(NotCanonical { at: self.at, what })
     }
 
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
     fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+        self.text.as_bytes().get(self.at).copied()
     }
 
     fn eat(&mut self, byte: u8, what: &'static str) -> Result<(), NotCanonical> {
@@ -111,27 +147,51 @@ impl<'a> Scanner<'a> {
 
     fn value(&mut self, depth: usize) -> Result<(), NotCanonical> {
         match self.peek() {
-            Some(b'{') if depth < DEPTH_MAX => self.object(depth),
-            Some(b'[') if depth < DEPTH_MAX => self.array(depth),
-            Some(b'{' | b'[') => self.fail("nested too deep"),
+            Some(b'{') => {
+                self.enter(depth)?;
+                let mut last = None;
+                while self.key(&mut last)?.is_some() {
+                    self.value(depth + 1)?;
+                }
+                Ok(())
+            }
+            Some(b'[') => {
+                self.enter(depth)?;
+                let mut first = true;
+                while self.item(&mut first)? {
+                    self.value(depth + 1)?;
+                }
+                Ok(())
+            }
             Some(b'"') => self.string().map(drop),
-            Some(b't') => self.word(b"true"),
-            Some(b'f') => self.word(b"false"),
-            Some(b'-' | b'0'..=b'9') => self.integer(),
+            Some(b't' | b'f') => self.boolean().map(drop),
+            Some(b'-' | b'0'..=b'9') => self.integer().map(drop),
             Some(b'n') => self.fail("null is not used"),
             Some(_) => self.fail("expected a value"),
             None => self.fail("text ends early"),
         }
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<(), NotCanonical> {
-        for byte in word {
-            self.eat(*byte, "expected `true` or `false`")?;
+    /// Passes the bracket that opens an object or array.
+    fn enter(&mut self, depth: usize) -> Result<(), NotCanonical> {
+        if depth < DEPTH_MAX {
+            self.at += 1;
+            Ok(())
+        } else {
+            self.fail("nested too deep")
         }
-        Ok(())
     }
 
-    fn integer(&mut self) -> Result<(), NotCanonical> {
+    fn boolean(&mut self) -> Result<bool, NotCanonical> {
+        let value = self.peek() == Some(b't');
+        for byte in if value { "true" } else { "false" }.bytes() {
+            self.eat(byte, "expected `true` or `false`")?;
+        }
+        Ok(value)
+    }
+
+    /// Gives the magnitude, and whether it is below zero.
+    fn integer(&mut self) -> Result<(u64, bool), NotCanonical> {
         let negative = self.peek() == Some(b'-');
         if negative {
             self.at += 1;
@@ -142,93 +202,118 @@ impl<'a> Scanner<'a> {
             magnitude = magnitude.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
             self.at += 1;
         }
-        let digits = self.bytes.get(start..self.at).unwrap_or_default();
-        match digits {
+        match self.since(start).as_bytes() {
             [] => self.fail("expected a digit"),
             [b'0'] if negative => self.fail("`-0` is not used"),
             [b'0', _, ..] => self.fail("leading zero"),
             _ if magnitude > INTEGER_MAX => self.fail("integer beyond 2^53 - 1"),
             _ if matches!(self.peek(), Some(b'.' | b'e' | b'E')) => self.fail("only integers are used"),
-            _ => Ok(()),
+            _ => Ok((magnitude, negative)),
         }
     }
 
-    /// Gives the raw text between the quotes.
-    fn string(&mut self) -> Result<&'a [u8], NotCanonical> {
+    /// Gives the text between the quotes as it is written, and whether it holds an escape.
+    fn string(&mut self) -> Result<(&'a str, bool), NotCanonical> {
         self.eat(b'"', "expected a string")?;
-        let start = self.at;
+        let (start, mut escaped) = (self.at, false);
         loop {
+            self.at += plain(self.rest());
             match self.peek() {
                 None => return self.fail("text ends inside a string"),
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
-                Some(0..=0x1f) => return self.fail("unescaped control character"),
-                Some(_) => self.at += 1,
+                Some(_) => return self.fail("unescaped control character"),
             }
+            escaped = true;
         }
-        let raw = self.bytes.get(start..self.at).unwrap_or_default();
+        let raw = self.since(start);
         self.at += 1;
-        Ok(raw)
+        Ok((raw, escaped))
     }
 
     fn escape(&mut self) -> Result<(), NotCanonical> {
-        let rest = self.bytes.get(self.at + 1..).unwrap_or_default();
-        match rest {
-            [b'"' | b'\\' | b'b' | b't' | b'n' | b'f' | b'r', ..] => self.at += 2,
-            [b'u', b'0', b'0', high @ (b'0' | b'1'), low, ..] if needs_hex(*high, *low) => self.at += 6,
+        match self.rest() {
+            [_, b'"' | b'\\' | b'b' | b't' | b'n' | b'f' | b'r', ..] => self.at += 2,
+            [_, b'u', b'0', b'0', high @ (b'0' | b'1'), low, ..] if needs_hex(*high, *low) => self.at += 6,
             _ => return self.fail("escape that is not the canonical one"),
         }
         Ok(())
     }
 
-    fn array(&mut self, depth: usize) -> Result<(), NotCanonical> {
-        self.at += 1;
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(());
-        }
-        loop {
-            self.value(depth + 1)?;
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => break,
-                _ => return self.fail("expected `,` or `]`"),
+    /// Passes to the next value of an array, if there is one.
+    fn item(&mut self, first: &mut bool) -> Result<bool, NotCanonical> {
+        match self.peek() {
+            Some(b']') => {
+                self.at += 1;
+                return Ok(false);
             }
+            Some(b',') if !*first => self.at += 1,
+            _ if !*first => return self.fail("expected `,` or `]`"),
+            _ => *first = false,
         }
-        self.at += 1;
-        Ok(())
+        Ok(true)
     }
 
-    fn object(&mut self, depth: usize) -> Result<(), NotCanonical> {
-        self.at += 1;
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(());
-        }
-        let mut last: Option<&[u8]> = None;
-        loop {
-            let key = self.string()?;
-            if !key
-                .iter()
-                .all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'\\' | b'"'))
-            {
-                return self.fail("key outside plain ASCII");
-            }
-            if last.is_some_and(|last| last >= key) {
-                return self.fail("keys not in ascending order");
-            }
-            last = Some(key);
-            self.eat(b':', "expected `:`")?;
-            self.value(depth + 1)?;
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => break,
-                _ => return self.fail("expected `,` or `}`"),
-            }
-        }
-        self.at += 1;
-        Ok(())
+    /// Passes over a string that can be a key.
+    fn name(&mut self) -> Option<&'a str> {
+        let [b'"', rest @ ..] = self.rest() else { return None };
+        let length = rest.iter().position(|byte| !is_named(*byte))?;
+        let start = self.at + 1;
+        let end = start + length;
+        (rest.get(length) == Some(&b'"')).then(|| self.at = end + 1)?;
+        self.text.get(start..end)
     }
+
+    /// Passes to the next value of an object and gives its key, if there is one. `last` is the key before it.
+    fn key(&mut self, last: &mut Option<&'a str>) -> Result<Option<&'a str>, NotCanonical> {
+        match self.peek() {
+            Some(b'}') => {
+                self.at += 1;
+                return Ok(None);
+            }
+            Some(b',') if last.is_some() => self.at += 1,
+            _ if last.is_some() => return self.fail("expected `,` or `}`"),
+            _ => {}
+        }
+        let Some(key) = self.name() else {
+            self.string()?;
+            return self.fail("key outside plain ASCII");
+        };
+        if last.is_some_and(|last| last >= key) {
+            return self.fail("keys not in ascending order");
+        }
+        *last = Some(key);
+        self.eat(b':', "expected `:`")?;
+        Ok(Some(key))
+    }
+}
+
+/// What a key may hold.
+fn is_named(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
+}
+
+/// How many bytes there are before a quote, a backslash or a control character; eight at a time, as strings are most of
+/// a text.
+fn plain(bytes: &[u8]) -> usize {
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let stops = stops(u64::from_le_bytes(*word));
+        if stops != 0 {
+            return 8 * number + stops.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_plain = |byte: &&u8| **byte >= 0x20 && !matches!(**byte, b'"' | b'\\');
+    8 * words.len() + tail.iter().take_while(is_plain).count()
+}
+
+/// The high bit of each byte that [`plain`] stops at. Of those above the lowest some may be set without cause: what is
+/// borrowed goes upwards.
+fn stops(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (below(word, 0x20) | equal(b'"') | equal(b'\\')) & (ONES << 7)
 }
 
 /// Control characters without a short escape are written `\u00xx` in lower case.
@@ -255,6 +340,40 @@ mod tests {
             "\"\u{7f}é😀\"",
         ] {
             assert_eq!(check(text.as_bytes()), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_as_before() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Pair {
+            a: u8,
+            b: String,
+        }
+        let read = |text: &str| from_slice::<Pair>(text.as_bytes()).map_err(|e| e.to_string());
+        let pair = Pair { a: 1, b: "x\ny".into() };
+        assert_eq!(read(r#"{"a":1,"b":"x\ny"}"#), Ok(pair));
+        for (text, why) in [
+            (
+                r#"{"b":"x","a":1}"#,
+                "not canonical JSON at byte 12: keys not in ascending order",
+            ),
+            (r#"{"a":1, "b":"x"}"#, "not canonical JSON at byte 7: expected a string"),
+            (r#"{"é":1}"#, "not canonical JSON at byte 5: key outside plain ASCII"),
+            (r#"{"a":1"#, "not canonical JSON at byte 6: expected `,` or `}`"),
+            (
+                r#"{"a":256,"b":"x"}"#,
+                "invalid value: integer `256`, expected u8 at line 1 column 8",
+            ),
+            (r#"{"a":1}"#, "missing field `b` at line 1 column 7"),
+            (
+                r#"{"a":1,"b":"x","c":[]}"#,
+                "unknown field `c`, expected `a` or `b` at line 1 column 18",
+            ),
+            (r#"[1,"x"]"#, "an array stands where an object belongs"),
+        ] {
+            assert_eq!(read(text), Err(why.to_owned()), "{text}");
         }
     }
 
@@ -288,6 +407,7 @@ mod tests {
             "1,2",
         ] {
             assert!(check(text.as_bytes()).is_err(), "{text}");
+            assert!(read::at_once::<serde_json::Value>(text).is_none(), "{text}");
         }
         assert!(check(b"\"\xff\"").is_err());
     }

@@ -1,9 +1,11 @@
 //! Names that people type: environments, resources, accounts, handles, purposes. Bounded and plain, so that they
 //! can stand in an SSH user name, a certificate principal and a file name without quoting surprises.
 
+use crate::json::Text;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Why a text cannot be a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +45,7 @@ macro_rules! names {
     ($($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $check:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The text itself.
@@ -58,7 +60,7 @@ macro_rules! names {
             fn from_str(text: &str) -> Result<Self, NotAName> {
                 let check: fn(&str) -> bool = $check;
                 if check(text) {
-                    return Ok(Self(text.to_owned()));
+                    return Ok(Self(text.into()));
                 }
                 Err(NotAName { text: text.chars().take(64).collect(), kind: $kind, rule: $rule })
             }
@@ -84,7 +86,7 @@ macro_rules! names {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+                Text::deserialize(deserializer)?.0.parse().map_err(D::Error::custom)
             }
         }
     )*};

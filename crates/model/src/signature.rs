@@ -192,7 +192,7 @@ impl Serialize for Key {
 
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = json::Text::deserialize(deserializer)?.0;
         let key: Self = text.parse().map_err(D::Error::custom)?;
         if key.0 == text {
             Ok(key)

@@ -299,7 +299,7 @@ pub(super) fn intended(before: &Snapshot, placed: &Placed, body: &Intended) -> R
         "too_many_actions",
         "too many actions are under way",
     )?;
-    session.live.insert(body.action.to_string(), body.class);
+    session.live.insert(body.action, body.class);
     session.actions += 1;
     Ok(one(key, session))
 }
@@ -313,7 +313,7 @@ pub(super) fn action_refused(before: &Snapshot, placed: &Placed) -> Result<Chang
 pub(super) fn action_ended(before: &Snapshot, placed: &Placed, body: &ActionEnded) -> Result<Changes, Refused> {
     let (key, mut session) = open_session(before, placed)?;
     ensure(
-        session.live.remove(&body.action.to_string()).is_some(),
+        session.live.remove(&body.action).is_some(),
         "action_unknown",
         "no such action is under way",
     )?;
