@@ -10,6 +10,8 @@ use std::io::{self, Read, Write};
 
 const BLOCK: usize = 512;
 const SIZE_MAX: u64 = 0o7_777_777_777;
+/// Memory taken for a file before its bytes are there.
+const RESERVED_MAX: u64 = 256 * 1024;
 
 /// A place in a pack, as precise as it can be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,8 +182,8 @@ impl<R: Read> Tar<R> {
 
     fn body(&mut self, size: u64) -> Result<Vec<u8>, Fault> {
         let start = self.offset;
-        let mut body = Vec::new();
-        // Grows with what is there, not with what the header claims.
+        // Grows with what is there, not with what the header claims, past what most files are.
+        let mut body = Vec::with_capacity(usize::try_from(size.min(RESERVED_MAX)).unwrap_or_default());
         let read = (&mut self.input).take(size).read_to_end(&mut body).map_err(Fault::Io)?;
         self.offset += read as u64;
         if read as u64 != size {

@@ -116,8 +116,8 @@ impl Shadow {
         let Some(mut session) = known.cloned() else { return };
         (session.seq, session.tip) = (link.seq, placed.hash);
         match &placed.entry.body {
-            Body::Intended(body) => drop(session.live.insert(body.action.to_string(), body.class)),
-            Body::ActionEnded(body) => drop(session.live.remove(&body.action.to_string())),
+            Body::Intended(body) => drop(session.live.insert(body.action, body.class)),
+            Body::ActionEnded(body) => drop(session.live.remove(&body.action)),
             Body::Ended(body) => session.status = SessionStatus::Ended(body.cause),
             Body::Lost(_) => session.status = SessionStatus::Lost,
             _ => {}

@@ -158,7 +158,7 @@ impl Collector {
             }
             Name::Tile(path) => {
                 self.progress.phase = Phase::Log;
-                self.progress.entries_done += self.log.take(path, &body)?;
+                self.progress.entries_done += self.log.take(path, body)?;
             }
         }
         Ok(())

@@ -11,14 +11,13 @@ use ledger::{Hash, TilePath, Tree, hash, tile};
 pub(super) struct Log {
     /// Leaf hashes as the tiles state them; they come before the entries.
     stated: Vec<Hash>,
-    stated_tree: Tree,
     tree: Tree,
     /// Final inner nodes and leaves: 64 bytes an entry, so that the root at any size can be had.
     levels: Vec<Vec<Hash>>,
     /// The first entry that is not what its hash says, or where a bundle stops making sense.
     odd: Option<u64>,
-    /// The newest entries, not replayed before it is known that what follows them is sound: damage is told quickly.
-    waiting: Vec<Vec<u8>>,
+    /// The newest bundle, not replayed before it is known that what follows it is sound: damage is told quickly.
+    waiting: Vec<u8>,
     pub(super) world: World,
     pub(super) newer: Option<Newer>,
 }
@@ -27,7 +26,6 @@ impl Default for Log {
     fn default() -> Self {
         Self {
             stated: Vec::new(),
-            stated_tree: Tree::new(),
             tree: Tree::new(),
             levels: Vec::new(),
             odd: None,
@@ -48,24 +46,19 @@ impl Log {
     }
 
     /// Takes a hash tile or a bundle; gives the number of entries in it.
-    pub(super) fn take(&mut self, path: TilePath, body: &[u8]) -> Result<u64, Fault> {
+    pub(super) fn take(&mut self, path: TilePath, body: Vec<u8>) -> Result<u64, Fault> {
         if path.kind() == TileKind::Entries {
             self.bundle(path, body);
             return Ok(u64::from(path.width()));
         }
         let at = Place::File(crate::pack::Name::Tile(path));
-        let hashes = tile::decode(path, body).map_err(|e| Fault::form(at, e.to_string()))?;
-        for hash in hashes {
-            self.stated.push(hash);
-            // Full only past what a pack can hold.
-            self.stated_tree.append(hash).unwrap_or_default();
-        }
+        self.stated
+            .extend(tile::decode(path, &body).map_err(|e| Fault::form(at, e.to_string()))?);
         Ok(0)
     }
 
-    fn bundle(&mut self, path: TilePath, body: &[u8]) {
-        let mut rest = body;
-        let mut entries = Vec::with_capacity(usize::from(path.width()));
+    fn bundle(&mut self, path: TilePath, body: Vec<u8>) {
+        let mut rest = body.as_slice();
         for index in path.first()..path.first() + u64::from(path.width()) {
             let Some((entry, after)) = split(rest) else {
                 self.odd.get_or_insert(index);
@@ -78,22 +71,25 @@ impl Log {
             if stated != Some(&leaf) {
                 self.odd.get_or_insert(index);
             }
-            entries.push(entry);
         }
         if !rest.is_empty() {
             let last = path.first() + u64::from(path.width()) - 1;
             self.odd.get_or_insert(last);
         }
         self.replay();
-        self.waiting = entries.into_iter().map(<[u8]>::to_vec).collect();
+        self.waiting = body;
     }
 
     /// What is not the log's is not worth reading.
     fn replay(&mut self) {
-        for entry in std::mem::take(&mut self.waiting) {
-            if self.odd.is_none() && self.newer.is_none() {
-                self.newer = self.world.push(&entry).err();
+        let bundle = std::mem::take(&mut self.waiting);
+        let mut rest = bundle.as_slice();
+        while let Some((entry, after)) = split(rest) {
+            if self.odd.is_some() || self.newer.is_some() {
+                break;
             }
+            self.newer = self.world.push(entry).err();
+            rest = after;
         }
     }
 
@@ -124,7 +120,7 @@ impl Log {
                 "the entries do not hash to the root that it states",
             )),
             Some(index) if whole => Err(Fault::form(Place::Hash(index), "is not the hash of its entry")),
-            Some(index) if self.stated_tree.root() == head.root => Err(Fault::form(
+            Some(index) if self.stated_root() == head.root => Err(Fault::form(
                 Place::Entry(index),
                 "is not the entry that the root covers",
             )),
@@ -133,6 +129,14 @@ impl Log {
                 "neither fits its hash, nor the hashes the root",
             )),
         }
+    }
+
+    /// The root over the hashes that the tiles state.
+    fn stated_root(&self) -> Hash {
+        let mut tree = Tree::new();
+        // Full only past what a pack can hold.
+        let full = self.stated.iter().try_for_each(|hash| tree.append(*hash));
+        full.map(|()| tree.root()).unwrap_or(Hash::EMPTY_ROOT)
     }
 
     /// The root of the first `size` entries; nothing where the pack has fewer.
