@@ -418,12 +418,22 @@ fn a_killed_server_leaves_lost_sessions() {
 fn stock_tools_are_enough() {
     let world = World::start();
     let asked = world
-        .ssh("alice", "gateway", "request root@web1.acme --reason 'by ssh alone'")
+        .ssh(
+            "alice",
+            "gateway",
+            "request root@web*.acme --action exec --for 30m --reason 'by ssh alone'",
+        )
         .output()
         .unwrap();
     assert!(asked.status.success(), "{}", both(&asked));
-    let request = String::from_utf8(asked.stdout).unwrap();
-    let request = request.lines().next().unwrap().to_owned();
+    let asked = String::from_utf8(asked.stdout).unwrap();
+    let line = |label: &str| asked.lines().find(|line| line.trim_start().starts_with(label)).unwrap();
+    assert!(
+        line("resources").ends_with(" web1") && line("actions").ends_with(" exec"),
+        "{asked}"
+    );
+    assert!(line("until").contains("(30 min)"), "{asked}");
+    let request = asked.lines().next().unwrap().to_owned();
     world.ok(&format!("approve {request} --yes --key olga"));
     world.ssh_config();
     let jumped = Command::new("ssh")

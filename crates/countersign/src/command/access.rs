@@ -46,12 +46,27 @@ pub(crate) struct LookArgs {
 
 A pattern such as `web*` is resolved to a list before you sign.")]
 pub(crate) struct RequestArgs {
-    /// `ACCOUNT@RESOURCE.ENVIRONMENT`, several of them if you like
-    #[arg(required = true, value_name = "TARGET")]
-    targets: Vec<String>,
     /// Why; the approver reads it
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    #[command(flatten)]
+    aim: AimArgs,
+    /// Do not ask before signing
+    #[arg(long)]
+    yes: bool,
+    /// As JSON, for programs
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    person: PersonArgs,
+}
+
+/// What a request aims at, as the command and the gateway's own word take it.
+#[derive(Debug, Args)]
+pub(crate) struct AimArgs {
+    /// `ACCOUNT@RESOURCE.ENVIRONMENT`, several of them if you like
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
     /// The ticket, as your organisation names it
     #[arg(long, value_name = "TEXT")]
     ticket: Option<String>,
@@ -70,14 +85,6 @@ pub(crate) struct RequestArgs {
     /// What is to be done: `shell`, `exec`, `sftp`, `forward`, `tunnel_local` [default: all that the workflow allows]
     #[arg(long = "action", value_name = "CLASS", value_delimiter = ',', value_parser = word::<ActionClass>)]
     actions: Vec<ActionClass>,
-    /// Do not ask before signing
-    #[arg(long)]
-    yes: bool,
-    /// As JSON, for programs
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    person: PersonArgs,
 }
 
 /// What the client reads of an identity.
@@ -201,14 +208,14 @@ pub(crate) async fn request(args: RequestArgs) -> Result<(), Failure> {
         signature: Signature,
         openings: &'a Openings,
     }
-    let wish = wish(&args)?;
+    let wish = args.aim.wish(args.reason.clone()).map_err(Failure::usage)?;
     let (api, key) = Api::sign_in(&Person::read(&args.person)?).await?;
     let prepared: Prepared = api.post("/v1/requests/prepare", &wish).await?;
     let caller = caller_in(&api, Some(&prepared.environment)).await?;
     check_prepared(&wish, &caller, &prepared)?;
     eprint!(
         "{}",
-        shown::asked(&caller, &prepared, (&args.reason, args.ticket.as_deref()))
+        shown::asked(&caller, &prepared, (&args.reason, wish.ticket.as_deref()))
     );
     ask::confirm("Sign and send this request?", args.yes)?;
     let message = signed_bytes(&prepared.origin, &prepared.statement).map_err(Failure::refused)?;
@@ -234,41 +241,45 @@ pub(crate) async fn request(args: RequestArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn wish(args: &RequestArgs) -> Result<Wish, Failure> {
-    let (mut accounts, mut resources) = (vec![], vec![]);
-    for target in &args.targets {
-        let (account, resource) = target
-            .rsplit_once('@')
-            .ok_or_else(|| Failure::usage(format!("`{target}` is not ACCOUNT@RESOURCE.ENVIRONMENT")))?;
-        accounts.push(account.parse::<AccountName>().map_err(Failure::usage)?);
-        resources.push(resource.to_owned());
+impl AimArgs {
+    /// As the desk takes it; or what is wrong.
+    pub(crate) fn wish(&self, reason: String) -> Result<Wish, String> {
+        let (mut accounts, mut resources) = (vec![], vec![]);
+        for target in &self.targets {
+            let (account, resource) = target
+                .rsplit_once('@')
+                .ok_or_else(|| format!("`{target}` is not ACCOUNT@RESOURCE.ENVIRONMENT"))?;
+            accounts.push(account.parse::<AccountName>().map_err(|error| error.to_string())?);
+            resources.push(resource.to_owned());
+        }
+        accounts.sort();
+        accounts.dedup();
+        let (environment, resources) = selectors(resources)?;
+        let from = self.from.map(|from| u64::try_from(from.as_millisecond()));
+        Ok(Wish {
+            environment,
+            workflow: self.workflow.clone(),
+            purpose: self.purpose.clone(),
+            resources,
+            accounts,
+            actions: self.actions.clone(),
+            reason: Some(reason),
+            ticket: self.ticket.clone(),
+            from_ms: from.transpose().map_err(|_| "--from is before 1970")?,
+            length_ms: self.length,
+        })
     }
-    accounts.sort();
-    accounts.dedup();
-    let (environment, resources) = selectors(resources)?;
-    let from = args.from.map(|from| u64::try_from(from.as_millisecond()));
-    Ok(Wish {
-        environment,
-        workflow: args.workflow.clone(),
-        purpose: args.purpose.clone(),
-        resources,
-        accounts,
-        actions: args.actions.clone(),
-        reason: Some(args.reason.clone()),
-        ticket: args.ticket.clone(),
-        from_ms: from.transpose().map_err(|_| Failure::usage("--from is before 1970"))?,
-        length_ms: args.length,
-    })
 }
 
 /// `web*.acme` is the selector `web*` in environment `acme`.
-fn selectors(resources: Vec<String>) -> Result<(Option<EnvironmentName>, Vec<String>), Failure> {
+fn selectors(resources: Vec<String>) -> Result<(Option<EnvironmentName>, Vec<String>), String> {
     let mut environment = None;
     let mut plain = vec![];
     for text in resources {
         match text.split_once("*.") {
             Some((prefix, name)) => {
-                environment = Some(name.parse().map_err(Failure::usage)?);
+                let name: EnvironmentName = name.parse().map_err(|error| format!("{error}"))?;
+                environment = Some(name);
                 plain.push(format!("{prefix}*"));
             }
             None => plain.push(text),

@@ -4,39 +4,26 @@
 
 use super::Clerk;
 use crate::clock;
+use crate::command::access::AimArgs;
 use clap::Parser;
 use desk::Failure;
 use desk::people::{self, Caller};
 use desk::reach::{self, Reach};
-use desk::request::{self, Wish};
+use desk::request;
 use evidence::render::inert;
 use gateway::ssh::ask::{Said, Word};
 use model::body::RequestProof;
-use model::name::{AccountName, Purpose, WorkflowName};
 use std::fmt::Write;
 
 /// `request ACCOUNT@RESOURCE… --reason "…"`.
 #[derive(Debug, Parser)]
 #[command(name = "request", no_binary_name = false, disable_version_flag = true)]
 struct Asked {
-    /// `ACCOUNT@RESOURCE.ENVIRONMENT`
-    #[arg(required = true, value_name = "TARGET")]
-    targets: Vec<String>,
+    #[command(flatten)]
+    aim: AimArgs,
     /// Why; the approver reads it. Stands last, or in quotes of its own: ssh takes away those that you type
     #[arg(long, value_name = "TEXT", required = true, num_args = 1..)]
     reason: Vec<String>,
-    /// The ticket
-    #[arg(long, value_name = "TEXT")]
-    ticket: Option<String>,
-    /// For how long, such as `1h`
-    #[arg(long = "for", value_name = "LENGTH", value_parser = clock::parse_length)]
-    length: Option<u64>,
-    /// Under which workflow
-    #[arg(long, value_name = "NAME")]
-    workflow: Option<WorkflowName>,
-    /// For which of its purposes
-    #[arg(long, value_name = "TEXT")]
-    purpose: Option<Purpose>,
 }
 
 impl Clerk {
@@ -72,27 +59,8 @@ impl Clerk {
     }
 
     async fn ask_for(&self, callers: &[Caller], asked: Asked, word: &Word) -> Result<String, Failure> {
-        let (mut accounts, mut resources) = (vec![], vec![]);
-        for target in &asked.targets {
-            let (account, resource) = target
-                .rsplit_once('@')
-                .ok_or_else(|| Failure::field("target", format!("`{target}` is not ACCOUNT@RESOURCE.ENVIRONMENT")))?;
-            let account: AccountName = account
-                .parse()
-                .map_err(|error| Failure::field("target", format!("{error}")))?;
-            accounts.push(account);
-            resources.push(resource.to_owned());
-        }
-        let wish = Wish {
-            workflow: asked.workflow,
-            purpose: asked.purpose,
-            resources,
-            accounts,
-            reason: Some(asked.reason.join(" ")),
-            ticket: asked.ticket,
-            length_ms: asked.length,
-            ..Wish::default()
-        };
+        let wish = asked.aim.wish(asked.reason.join(" "));
+        let wish = wish.map_err(|why| Failure::field("target", why))?;
         let prepared = request::prepare(&self.desk, callers, &wish).await?;
         let caller = people::in_environment(callers, &prepared.environment)?;
         let id = prepared.statement.request;
