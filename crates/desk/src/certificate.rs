@@ -138,7 +138,7 @@ pub async fn sign_wrong(
     let intended = desk
         .gather(environment, |state| {
             let known = state.session(&EntityKey::session(session))?;
-            Ok(known.live.get(&action.to_string()) == Some(&ActionClass::Exec))
+            Ok(known.live.get(&action) == Some(&ActionClass::Exec))
         })
         .await?;
     if !intended {
