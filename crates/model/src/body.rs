@@ -3,7 +3,7 @@
 use crate::bytes::Digest;
 use crate::commitment::Commitment;
 use crate::id::{ActionId, BootId, EntryId, GrantId, IdentityId, RequestId, SessionId};
-use crate::json::{self, JsonError};
+use crate::json::{JsonError, Raw};
 use crate::name::{AccountName, ResourceName};
 use crate::signature::{Key, LogIn, Signature, Signed};
 use crate::statement::{
@@ -36,10 +36,10 @@ macro_rules! bodies {
                 match self {$(Self::$name(body) => serde_json::to_value(body),)*}.map_err(|e| JsonError::Shape(e.to_string()))
             }
 
-            pub(crate) fn from_text(kind: &str, text: &str) -> Option<Result<Self, JsonError>> {
+            pub(crate) fn read(kind: &str, raw: Raw<'_>) -> Option<Result<Self, JsonError>> {
                 let shape = |e: JsonError| JsonError::Shape(format!("{kind}: {e}"));
                 match kind {
-                    $($kind => Some(json::from_text(text).map(Self::$name).map_err(shape)),)*
+                    $($kind => Some(raw.read().map(Self::$name).map_err(shape)),)*
                     _ => None,
                 }
             }

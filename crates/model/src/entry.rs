@@ -138,8 +138,8 @@ struct Version {
 }
 
 /// Why bytes that this version cannot read are of a later one, if they are.
-fn newer(bytes: &[u8]) -> Option<EntryError> {
-    let version: Version = serde_json::from_slice(bytes).ok()?;
+fn newer(text: &str) -> Option<EntryError> {
+    let version: Version = serde_json::from_str(text).ok()?;
     later(version.v, version.kind.as_str().unwrap_or_default())
 }
 
@@ -163,8 +163,13 @@ impl Entry {
             return Err(EntryError::TooLong);
         }
         let text = json::text(bytes).map_err(JsonError::from)?;
+        // That it is not canonical is said before anything else that is wrong with it.
+        Self::read(text).map_err(|error| json::check(bytes).map_or_else(|e| JsonError::from(e).into(), |()| error))
+    }
+
+    fn read(text: &str) -> Result<Self, EntryError> {
         let envelope: Read<'_> = json::from_text(text).map_err(|error| match error {
-            JsonError::Shape(_) => newer(bytes).unwrap_or(EntryError::Json(error)),
+            JsonError::Shape(_) => newer(text).unwrap_or(EntryError::Json(error)),
             JsonError::NotCanonical(_) => EntryError::Json(error),
         })?;
         if let Some(later) = later(envelope.v, &envelope.kind) {
@@ -177,7 +182,7 @@ impl Entry {
         if envelope.blobs.as_ref().is_some_and(Vec::is_empty) {
             return Err(JsonError::Shape("an empty list of blobs is left out".into()).into());
         }
-        let body = Body::from_text(&envelope.kind, envelope.body.0)
+        let body = Body::read(&envelope.kind, envelope.body)
             .ok_or_else(|| EntryError::UnknownType(envelope.kind.chars().take(64).collect()))??;
         Ok(Self {
             id: envelope.id,

@@ -1,8 +1,8 @@
 //! Entry points for fuzzers: each takes any bytes and must neither panic nor accept what it would not write again.
 
 use crate::body::Requested;
-use crate::entry::Entry;
-use crate::json;
+use crate::entry::{Entry, EntryError};
+use crate::json::{self, JsonError};
 use crate::signature::{LogIn, Signature, Signed};
 use crate::statement::{Approval, Genesis, Workflow};
 
@@ -33,7 +33,12 @@ pub fn json(data: &[u8]) {
 /// # Panics
 /// When an accepted entry has a second spelling.
 pub fn entry(data: &[u8]) {
-    if let Ok(entry) = Entry::parse(data) {
+    let read = Entry::parse(data);
+    if let Err(why) = json::check(data)
+        && read != Err(EntryError::TooLong)
+    {
+        assert_eq!(read, Err(JsonError::from(why).into()), "refused for another reason");
+    } else if let Ok(entry) = read {
         assert_eq!(
             entry.encode().as_deref(),
             Ok(data),

@@ -68,7 +68,12 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
 
 /// As [`from_slice`], of a value that may borrow.
 pub(crate) fn from_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, JsonError> {
-    if let Some(value) = read::at_once(text) {
+    from_part(text, 0)
+}
+
+/// As [`from_text`], of a part of a text that stands inside `depth` others.
+fn from_part<'a, T: Deserialize<'a>>(text: &'a str, depth: usize) -> Result<T, JsonError> {
+    if let Some(value) = read::at_once(text, depth) {
         return Ok(value);
     }
     Scanner { text, at: 0 }.all()?;
@@ -169,6 +174,23 @@ impl<'a> Scanner<'a> {
             Some(b'n') => self.fail("null is not used"),
             Some(_) => self.fail("expected a value"),
             None => self.fail("text ends early"),
+        }
+    }
+
+    /// Passes over a value without a look at what it holds: as far as its brackets are closed.
+    fn pass(&mut self) -> Result<(), NotCanonical> {
+        let mut open = 0_usize;
+        loop {
+            match self.peek() {
+                Some(b'"') => self.string().map(drop)?,
+                Some(b'{' | b'[') => (open, self.at) = (open + 1, self.at + 1),
+                Some(b'}' | b']') => (open, self.at) = (open.saturating_sub(1), self.at + 1),
+                Some(_) if open > 0 => self.at += 1,
+                _ => return self.value(DEPTH_MAX),
+            }
+            if open == 0 {
+                return Ok(());
+            }
         }
     }
 
@@ -407,7 +429,7 @@ mod tests {
             "1,2",
         ] {
             assert!(check(text.as_bytes()).is_err(), "{text}");
-            assert!(read::at_once::<serde_json::Value>(text).is_none(), "{text}");
+            assert!(read::at_once::<serde_json::Value>(text, 0).is_none(), "{text}");
         }
         assert!(check(b"\"\xff\"").is_err());
     }

@@ -6,7 +6,7 @@
 //! INVARIANT (one encoding): what is read here, [`super::check`] accepts, and serde_json reads as the same value. Unlike
 //! serde_json it takes no array for an object.
 
-use super::{NotCanonical, Scanner};
+use super::{JsonError, NotCanonical, Scanner, from_part};
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor,
@@ -14,18 +14,25 @@ use serde::de::{
 use serde::{Deserialize, forward_to_deserialize_any};
 use std::fmt;
 
-/// The value in `text`; nothing when it is not canonical, or not a `T`.
-pub(super) fn at_once<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+/// The value in `text`, which stands inside `depth` others; nothing when it is not canonical, or not a `T`.
+pub(super) fn at_once<'a, T: Deserialize<'a>>(text: &'a str, depth: usize) -> Option<T> {
     let scanner = Scanner { text, at: 0 };
-    let mut reader = Reader { scanner, depth: 0 };
+    let mut reader = Reader { scanner, depth };
     let value = T::deserialize(&mut reader).ok()?;
     reader.scanner.end().ok()?;
     Some(value)
 }
 
-/// A value that is passed over, as its own canonical text. serde_json, which is only asked what is wrong elsewhere,
-/// leaves it empty.
-pub(crate) struct Raw<'a>(pub(crate) &'a str);
+/// A member of the outermost object that was passed over and not checked: who takes the rest for good reads it too.
+/// serde_json, which is only asked what is wrong elsewhere, leaves it empty.
+pub(crate) struct Raw<'a>(&'a str);
+
+impl<'a> Raw<'a> {
+    /// Checks and reads it.
+    pub(crate) fn read<T: Deserialize<'a>>(self) -> Result<T, JsonError> {
+        from_part(self.0, 1)
+    }
+}
 
 const RAW: &str = "raw canonical text";
 
@@ -169,7 +176,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             return visitor.visit_newtype_struct(self);
         }
         let start = self.scanner.at;
-        self.scanner.value(self.depth)?;
+        self.scanner.pass()?;
         visitor.visit_borrowed_str(self.scanner.since(start))
     }
 
