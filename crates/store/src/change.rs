@@ -37,7 +37,7 @@ impl Store {
             "SELECT e.cursor, v.name, e.idx, e.kind, c.keys
              FROM log_entry e JOIN log_environment v ON v.log = e.log
              LEFT JOIN view_change c ON c.log = e.log AND c.idx = e.idx
-             WHERE e.cursor > ? ORDER BY e.cursor LIMIT ?",
+             WHERE e.cursor > ? ORDER BY e.cursor LIMIT ? + 0",
         )
         .bind(signed(cursor)?)
         .bind(PAGE_MAX)

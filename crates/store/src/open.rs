@@ -295,6 +295,8 @@ fn readers(path: &Path) -> SqlitePool {
         .busy_timeout(Duration::from_secs(5));
     SqlitePoolOptions::new()
         .max_connections(READERS_MAX)
+        // A file does not hang up, and each test wakes a thread and waits for it.
+        .test_before_acquire(false)
         .idle_timeout(Duration::from_secs(60))
         .connect_lazy_with(options)
 }

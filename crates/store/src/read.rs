@@ -195,7 +195,7 @@ impl Store {
     ) -> Result<Vec<(u64, Vec<u8>)>, DatabaseError> {
         let rows = sqlx::query(
             "SELECT idx, bytes FROM log_entry WHERE log = (SELECT log FROM log_environment WHERE name = ?)
-             AND idx >= ? AND idx < ? ORDER BY idx LIMIT ?",
+             AND idx >= ? AND idx < ? ORDER BY idx LIMIT ? + 0",
         )
         .bind(environment.as_str())
         .bind(signed(range.start)?)
@@ -239,7 +239,7 @@ impl Store {
         let rows = sqlx::query(
             "SELECT idx, bytes FROM log_entry
              WHERE session = ? AND log = (SELECT log FROM log_environment WHERE name = ?) AND idx >= ?
-             ORDER BY idx LIMIT ?",
+             ORDER BY idx LIMIT ? + 0",
         )
         .bind(session.to_bytes().to_vec())
         .bind(environment.as_str())
@@ -295,7 +295,7 @@ impl Filter {
         if self.after.is_some() {
             sql.push_str(&format!(" AND id {beyond} ?"));
         }
-        sql.push_str(&format!(" ORDER BY id {order} LIMIT ?"));
+        sql.push_str(&format!(" ORDER BY id {order} LIMIT ? + 0"));
         sql
     }
 }

@@ -136,7 +136,7 @@ pub(crate) async fn rebuild(
     }
     let mut cache = Cache::default();
     loop {
-        let rows = sqlx::query("SELECT idx, bytes FROM log_entry WHERE log = ? AND idx >= ? ORDER BY idx LIMIT ?")
+        let rows = sqlx::query("SELECT idx, bytes FROM log_entry WHERE log = ? AND idx >= ? ORDER BY idx LIMIT ? + 0")
             .bind(log)
             .bind(signed(rebuilt.entries)?)
             .bind(STRETCH)

@@ -1,4 +1,7 @@
 //! What every query needs: one opaque error, checked numbers, and inserts of many rows at once.
+//!
+//! A limit is written `LIMIT ? + 0`: SQLite plans a bare `LIMIT ?` for the number that is bound, and so plans it again each
+//! time that one is.
 
 use model::bytes::Digest;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
