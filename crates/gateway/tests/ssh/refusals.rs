@@ -46,11 +46,13 @@ fn without_a_grant_a_program_gets_one_line_and_status_254() {
 #[test]
 fn without_a_grant_and_without_a_channel_the_connection_ends() {
     let world = World::new();
-    world.state.rules().grant = Grant::None;
-    for to in [TARGET, JUMPED] {
-        let output = world.run(&["-N", to]);
-        assert_eq!(output.status.code(), Some(255));
-        assert!(text(&output.stderr).contains(LINE), "{}", text(&output.stderr));
+    for (grant, line) in [(Grant::None, LINE), (Grant::Pending, "CS-GRANT approval is due")] {
+        world.state.rules().grant = grant;
+        for to in [TARGET, JUMPED] {
+            let output = world.run(&["-N", to]);
+            assert_eq!(output.status.code(), Some(255));
+            assert!(text(&output.stderr).contains(line), "{}", text(&output.stderr));
+        }
     }
 }
 

@@ -80,7 +80,17 @@ pub(super) struct Session {
     pub(super) key: Key,
     pub(super) stage: watch::Receiver<Stage>,
     channels: Arc<AtomicU32>,
+    attending: Arc<AtomicU32>,
     present: mpsc::WeakSender<()>,
+}
+
+/// A terminal that waits for an approval.
+pub(super) struct Attending(Arc<AtomicU32>);
+
+impl Drop for Attending {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 /// Held by each channel's task: the session's end waits until none is left.
@@ -92,6 +102,12 @@ impl Session {
     /// Enters the session; nothing once it ends.
     pub(super) fn enter(&self) -> Option<Present> {
         self.present.upgrade().map(|sender| Present { _sender: sender })
+    }
+
+    /// To be held while a terminal waits for an approval.
+    pub(super) fn attend(&self) -> Attending {
+        self.attending.fetch_add(1, Relaxed);
+        Attending(Arc::clone(&self.attending))
     }
 
     /// The next channel's number.
@@ -186,6 +202,8 @@ struct Task {
     wanted: Option<Arc<Wanted>>,
     session_key: Option<PrivateKey>,
     stage: watch::Sender<Stage>,
+    /// How many terminals wait for an approval.
+    attending: Arc<AtomicU32>,
     inputs: mpsc::Sender<Input>,
     done: mpsc::Sender<Done>,
     orders: Option<mpsc::Receiver<Order<Instant>>>,
@@ -210,16 +228,18 @@ pub(super) fn begin(gateway: Arc<Gateway>, start: Start) -> (Session, oneshot::S
         key: start.key.clone(),
         stage: seen,
         channels: Arc::default(),
+        attending: Arc::default(),
         present: present.downgrade(),
     };
-    tokio::spawn(run(gateway, start, stage, gone, (Present { _sender: present }, absent)));
+    let shown = (stage, Arc::clone(&session.attending));
+    tokio::spawn(run(gateway, start, shown, gone, (Present { _sender: present }, absent)));
     (session, connected)
 }
 
 async fn run(
     gateway: Arc<Gateway>,
     start: Start,
-    stage: watch::Sender<Stage>,
+    (stage, attending): (watch::Sender<Stage>, Arc<AtomicU32>),
     mut gone: oneshot::Receiver<()>,
     (present, absent): (Present, mpsc::Receiver<()>),
 ) {
@@ -232,6 +252,7 @@ async fn run(
         wanted: None,
         session_key: None,
         stage,
+        attending,
         inputs,
         done,
         orders: None,
@@ -419,7 +440,10 @@ impl Task {
         match opening {
             None => Input::Refused(Code::Gate.says("the gateway cannot decide now; try again")),
             Some(Opening::Refused(refusal)) => Input::Refused(line(refusal)),
-            Some(Opening::Pending(refusal)) => Input::Pending(line(refusal)),
+            Some(Opening::Pending(refusal)) => Input::Pending {
+                text: line(refusal),
+                attended: self.attending.load(Relaxed) > 0,
+            },
             Some(Opening::Opened(opened)) => self.opened(*opened),
         }
     }

@@ -181,6 +181,7 @@ async fn wait(
     mut begun: Begun,
     text: &str,
 ) -> Result<Outcome, String> {
+    let _attending = session.attend();
     let since = Instant::now();
     let mut early = Early {
         bytes: begun.early.iter().map(Bytes::len).sum(),

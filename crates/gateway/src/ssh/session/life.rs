@@ -13,7 +13,8 @@ pub const WARNINGS: [Duration; 3] = [minutes(15), minutes(5), minutes(1)];
 pub const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How long a session may be held before it is ended.
 pub const HELD_MAX: Duration = minutes(15);
-/// How long a refused session stays, for its channels to say why, and for a check to find out why a target refuses it.
+/// How long a session stays that is refused, or not approved yet, while nobody waits for it on a terminal: for its
+/// channels to say why, and for a check to find out why a target refuses it.
 pub const BARRED_MAX: Duration = Duration::from_secs(5);
 /// How long, where one does.
 pub const CHECK_MAX: Duration = Duration::from_secs(90);
@@ -25,8 +26,13 @@ const fn minutes(n: u64) -> Duration {
 /// What happens to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// Not yet: an approval is due. What to tell who waits.
-    Pending(String),
+    /// Not yet: an approval is due.
+    Pending {
+        /// What to tell who waits.
+        text: String,
+        /// Whether somebody waits on a terminal.
+        attended: bool,
+    },
     /// No. What to tell.
     Refused(String),
     /// It may begin, until then.
@@ -193,7 +199,12 @@ impl Life {
 
     fn happened(&mut self, input: Input, now: Duration) -> Vec<Effect> {
         match (self.stage, input) {
-            (Stage::Asking { .. }, Input::Pending(text)) => {
+            (Stage::Asking { .. }, Input::Pending { text, attended }) => {
+                let leaves = self
+                    .barred
+                    .take()
+                    .unwrap_or((now.saturating_add(BARRED_MAX), text.clone()));
+                self.barred = (!attended).then_some(leaves);
                 self.stage = Stage::Asking {
                     again: Some(now.saturating_add(ASK_EVERY)),
                 };
@@ -206,6 +217,7 @@ impl Life {
             }
             (Stage::Asking { .. }, Input::Opened { until }) => {
                 self.set_until(until, now);
+                self.barred = None;
                 self.stage = Stage::Dialing;
                 self.due(now).map_or_else(|| vec![Effect::Dial], |end| self.cut(end))
             }
@@ -356,15 +368,42 @@ mod tests {
     fn who_waits_is_asked_for_each_second_until_it_opens() {
         let mut life = Life::default();
         assert_eq!(life.wake_at(), None);
-        assert_eq!(
-            life.handle(Input::Pending("due".into()), S),
-            [Effect::Wait("due".into())]
-        );
+        assert_eq!(life.handle(pending(true), S), [Effect::Wait("due".into())]);
         assert_eq!(life.wake_at(), Some(2 * S));
         assert_eq!(life.handle(Input::Tick, S), []);
         assert_eq!(life.handle(Input::Tick, 2 * S), [Effect::Ask]);
         assert_eq!(life.wake_at(), None, "not twice before it is answered");
         assert_eq!(life.handle(Input::Opened { until: minutes(9) }, 3 * S), [Effect::Dial]);
+    }
+
+    fn pending(attended: bool) -> Input {
+        Input::Pending {
+            text: "due".into(),
+            attended,
+        }
+    }
+
+    #[test]
+    fn what_nobody_waits_for_ends_and_says_why() {
+        let over = Effect::Cut(ended(EndCause::TargetRefused, None, "due"));
+        let mut life = Life::default();
+        for second in 1..6 {
+            assert_eq!(life.handle(pending(false), second * S), [Effect::Wait("due".into())]);
+        }
+        assert_eq!(life.handle(pending(false), 6 * S), *from_ref(&over));
+        let mut attended = Life::default();
+        attended.handle(pending(false), S);
+        attended.handle(pending(true), 5 * S);
+        assert_eq!(attended.handle(pending(true), 90 * S), [Effect::Wait("due".into())]);
+        attended.handle(pending(false), 91 * S);
+        assert_eq!(attended.handle(Input::Tick, 96 * S), [over]);
+        let mut opened = Life::default();
+        opened.handle(pending(false), S);
+        opened.handle(Input::Opened { until: minutes(9) }, 2 * S);
+        assert_eq!(
+            (opened.handle(Input::Connected, 20 * S), opened.wake_at()),
+            (vec![Effect::Begin], Some(minutes(4)))
+        );
     }
 
     #[test]
@@ -529,7 +568,7 @@ mod tests {
             for _ in 0..60 {
                 now += Duration::from_secs(random(90));
                 let input = match random(16) {
-                    0 => Input::Pending(String::new()),
+                    0 => pending(now.as_secs().is_multiple_of(2)),
                     1 => Input::Refused(String::new()),
                     2 => Input::Opened {
                         until: now + Duration::from_secs(random(3000)),
