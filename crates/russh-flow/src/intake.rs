@@ -161,6 +161,16 @@ pub(crate) fn data(packet: &mut Bytes, rest: &mut impl Reader) -> Result<Bytes, 
     })
 }
 
+/// A copy of what one session writes into a channel of another; what would leave much of a block empty has its own memory.
+pub(crate) fn copied(data: &[u8]) -> Bytes {
+    if data.len() < BLOCK / 2 {
+        return Bytes::copy_from_slice(data);
+    }
+    let mut block = Block::with_room(data.len());
+    block.0.extend_from_slice(data);
+    Bytes::from_owner(block)
+}
+
 /// After everything was written: the buffer is ready for more, and is not kept when it is far too large.
 pub(crate) fn written(buffer: &mut Vec<u8>) {
     if buffer.capacity() > OUTPUT / 2 && buffer.len() < SMALL {
