@@ -21,15 +21,16 @@ use gateway::ssh::relay::{Gateway, Settings};
 use heads::Heads;
 use journal::{Journal, ReadError, State};
 use model::id::BootId;
+use model::name::EnvironmentName;
 use model::signature::Key;
-use publisher::{Publisher, PublisherConfig};
+use publisher::{Cosigned, Publisher, PublisherConfig};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Clock, OpenError, Store, StoreConfig};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// How long sessions have to end and be put on record when the server stops.
 const FAREWELL: Duration = Duration::from_secs(20);
@@ -75,7 +76,7 @@ async fn serve(server: Server) -> Result<(), Failure> {
     let host_key = clerk::host_key(&server.data)?;
     let ssh = listen(server.ssh).await?;
     let log = listen(server.log).await?;
-    let publisher = start_publisher(&server, &store).await?;
+    let (publisher, heads) = start_publisher(&server, &store).await?;
     let desk = Desk::new(
         store.clone(),
         Terms {
@@ -109,7 +110,7 @@ async fn serve(server: Server) -> Result<(), Failure> {
     warn_of_space(&parts);
     tell(&parts, is_new, (&ssh, api.address(), &log))?;
     let (ending, ended) = watch::channel(false);
-    let running = start(&parts, files, (ssh, api, log), &ended);
+    let running = start(&parts, (files, heads), (ssh, api, log), &ended);
     stop.told().await;
     tracing::info!("stopping: sessions are ended and put on record; a second signal stops at once");
     tokio::select! {
@@ -137,15 +138,19 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
         .map_err(|error| Failure::unavailable(format!("cannot listen on `{address}`: {error}")))
 }
 
-async fn start_publisher(server: &Server, store: &Store) -> Result<Publisher, Failure> {
+/// The publisher, and the heads that it has cosigned, to be kept.
+async fn start_publisher(server: &Server, store: &Store) -> Result<(Publisher, NewHeads), Failure> {
+    let (heads, new) = mpsc::channel(heads::QUEUE);
     let config = PublisherConfig {
         tiles: server.data.join("tiles"),
         witnesses: witnesses::find(&server.data, &server.witnesses).await?,
+        heads: Some(heads),
     };
-    Publisher::start(store.clone(), config)
-        .await
-        .map_err(Failure::unavailable)
+    let publisher = Publisher::start(store.clone(), config).await;
+    Ok((publisher.map_err(Failure::unavailable)?, new))
 }
+
+type NewHeads = mpsc::Receiver<(EnvironmentName, Cosigned)>;
 
 /// Log keys are made in the vault, under the name where the publisher looks for them.
 fn log_keys(store: Store) -> LogKeys {
@@ -178,7 +183,7 @@ fn recordings(journal: Journal) -> Recordings {
 /// Begins everything that runs until the end.
 fn start(
     parts: &Parts,
-    files: u64,
+    (files, new_heads): (u64, NewHeads),
     (ssh, api, log): (TcpListener, api::Server, TcpListener),
     ended: &watch::Receiver<bool>,
 ) -> tokio::task::JoinSet<()> {
@@ -195,7 +200,7 @@ fn start(
     running.spawn(desk::watch::run(parts.desk.clone()));
     running.spawn(publish_new(parts.store.clone(), parts.publisher.clone()));
     let heads = Heads::of(&parts.server.data);
-    running.spawn(heads::keep(heads.clone(), parts.store.clone(), parts.publisher.clone()));
+    running.spawn(heads::keep(heads.clone(), parts.store.clone(), new_heads));
     running.spawn(public::serve(log, parts.publisher.clone(), heads));
     let (strangers, mut told) = (parts.desk.clone(), ended.clone());
     running.spawn(async move { desk::stranger::run(&strangers).await });

@@ -1,5 +1,6 @@
-//! A thousand connections that never log in: silent, half a greeting, stopped in the middle of the key exchange. People
-//! still get in while the crowd stands there, memory stays bounded, and every connection is cut and its file given back.
+//! Many at once. A thousand connections that never log in: silent, half a greeting, stopped in the middle of the key
+//! exchange. People still get in while the crowd stands there, memory stays bounded, and every connection is cut and its
+//! file given back. And many sessions that open and act at the same moment.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,10 +11,11 @@
 
 mod support;
 
+use serde_json::Value;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
+use std::process::{Child, Command};
 use support::both;
 use support::running::{PATIENCE, within};
 use support::world::World;
@@ -57,6 +59,33 @@ fn a_thousand_half_open_connections_leave_room_for_people() {
     let given_back = within(PATIENCE, || (open_files(&world) <= files + FILES_SLACK).then_some(()));
     assert!(given_back.is_some(), "{} files, {files} before", open_files(&world));
     a_session_works(&world);
+}
+
+/// R040: however many open and act at the same moment, each can prove that its opening awaited the witness.
+#[test]
+fn each_of_many_sessions_at_once_verifies() {
+    let world = World::start();
+    world.granted("10m");
+    for _ in 0..3 {
+        let sessions: Vec<Child> = (0..8)
+            .map(|_| world.ssh("alice", "root+web1.acme", "true").spawn().unwrap())
+            .collect();
+        for mut session in sessions {
+            assert!(session.wait().unwrap().success());
+        }
+    }
+    let listed: Value = serde_json::from_str(&world.ok("sessions --json --key bob")).unwrap();
+    let listed = listed.as_array().unwrap();
+    assert_eq!(listed.len(), 24);
+    for session in listed {
+        let session = session["state"]["session"].as_str().unwrap();
+        world.ok(&format!(
+            "export {session} --out {session}.pack --identity acme/recording-1.key --key bob"
+        ));
+        let report = world.ok(&format!("verify {session}.pack --trust acme/trust.txt --json"));
+        let report: Value = serde_json::from_str(&report).unwrap();
+        assert_eq!(report["verdicts"][0]["overall"], "pass", "{report:#}");
+    }
 }
 
 fn a_session_works(world: &World) {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use store::{DatabaseError, HeadError, SignedHead, Store};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// Entries that are read from the store at once.
 const READ_AT_ONCE: u32 = 1000;
@@ -44,6 +44,9 @@ pub struct PublisherConfig {
     pub tiles: PathBuf,
     /// Witnesses of all environments; which of them count is in each genesis.
     pub witnesses: Vec<WitnessAddress>,
+    /// Where each head goes that covers more than the one before, once it is cosigned: none is left out. While nobody
+    /// takes them, nothing further is published.
+    pub heads: Option<mpsc::Sender<(EnvironmentName, Cosigned)>>,
 }
 
 /// Why publishing cannot begin.
@@ -164,6 +167,7 @@ impl Publisher {
             witnesses,
             log: log.clone(),
             sender,
+            heads: self.config.heads.clone(),
             signed: None,
             logged: None,
         };
@@ -309,6 +313,7 @@ struct Task {
     witnesses: Vec<Witness>,
     log: Arc<Log>,
     sender: watch::Sender<Head>,
+    heads: Option<mpsc::Sender<(EnvironmentName, Cosigned)>>,
     /// The head that was made durable last.
     signed: Option<consistency::Head>,
     /// The trouble that was logged last, and when.
@@ -432,11 +437,21 @@ impl Task {
             .sign(&self.key)
             .map_err(|error| RoundError::Stop(error.to_string()))?;
         let cosigned = self.cosigned(signed, since).await?;
-        self.sender.send_replace(Head {
+        let before = self.sender.send_replace(Head {
             status: Status::Ready,
-            cosigned: Some(cosigned),
+            cosigned: Some(cosigned.clone()),
         });
+        if before.cosigned.is_none_or(|before| before.size < cosigned.size) {
+            self.hand_on(cosigned).await;
+        }
         Ok(())
+    }
+
+    async fn hand_on(&self, cosigned: Cosigned) {
+        if let Some(heads) = &self.heads {
+            // Nobody takes them any more when the server stops.
+            drop(heads.send((self.environment.clone(), cosigned)).await);
+        }
     }
 
     /// Makes the head durable before its signature can leave. The same head again needs no second write.

@@ -21,6 +21,7 @@ use scene::{bench, open_store};
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 async fn settled(publisher: &Publisher, environment: &EnvironmentName, wanted: fn(&Status) -> bool) -> Status {
     for _ in 0..200 {
@@ -167,6 +168,31 @@ async fn another_history_stops_the_log_for_good() {
         matches!(&status, Status::Stopped(why) if why.contains("another history")),
         "{status:?}"
     );
+}
+
+/// What proves later that an opening awaited its gate is a head that nobody may miss, however soon the next one comes.
+#[tokio::test]
+async fn each_cosigned_head_is_handed_on() {
+    let mut bench = bench(Gate::Witnesses(1), true).await;
+    let (heads, mut new) = mpsc::channel(64);
+    bench.heads = Some(heads);
+    let publisher = bench.publisher().await;
+    let mut awaited = vec![];
+    for _ in 0..5 {
+        bench.grant().await;
+        let size = bench.store.size(&bench.environment).await.unwrap();
+        wait_for_size(&publisher, &bench.environment, size).await;
+        awaited.push(size);
+    }
+    let mut sizes = vec![];
+    while sizes.last() != awaited.last() {
+        let (environment, cosigned) = new.recv().await.unwrap();
+        assert_eq!(environment, bench.environment);
+        assert_eq!(cosigned.checkpoint.checkpoint().head().size, cosigned.size);
+        sizes.push(cosigned.size);
+    }
+    assert!(sizes.is_sorted_by(|a, b| a < b), "{sizes:?}");
+    assert!(awaited.iter().all(|size| sizes.contains(size)), "{awaited:?} {sizes:?}");
 }
 
 async fn wait_for_size(publisher: &Publisher, environment: &EnvironmentName, size: u64) {

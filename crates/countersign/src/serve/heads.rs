@@ -13,17 +13,21 @@ use ledger::SignedCheckpoint;
 use model::body::Body;
 use model::entry::Entry;
 use model::name::EnvironmentName;
-use publisher::Publisher;
+use publisher::Cosigned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
+use tokio::sync::mpsc;
 
-/// How often a new head is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How many new heads may wait to be kept; then the publisher waits.
+pub(super) const QUEUE: usize = 64;
+/// How long after a failure it is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Entries that are looked at together.
 const PAGE: u32 = 500;
 
@@ -107,46 +111,47 @@ pub(crate) fn head(line: &str) -> Option<(u64, SignedCheckpoint)> {
     Some((kept.size, SignedCheckpoint::parse(kept.note.as_bytes()).ok()?))
 }
 
-/// Keeps heads until it is dropped.
-pub(super) async fn keep(heads: Heads, store: Store, publisher: Publisher) {
-    let mut tick = tokio::time::interval(LOOK_EVERY);
-    let mut seen = std::collections::BTreeMap::new();
-    loop {
-        tick.tick().await;
-        for environment in store.environments().await.unwrap_or_default() {
-            let Some(cosigned) = publisher.newest(&environment) else {
-                continue;
-            };
-            if seen.get(&environment) == Some(&cosigned.size) {
-                continue;
+/// Keeps the heads that `new` brings, each before the next, until nobody brings any. One that cannot be kept is tried
+/// again: meanwhile nothing is published, and nothing that waits for its gate begins.
+pub(super) async fn keep(heads: Heads, store: Store, mut new: mpsc::Receiver<(EnvironmentName, Cosigned)>) {
+    let mut looked = BTreeMap::new();
+    while let Some((environment, cosigned)) = new.recv().await {
+        let mut told = false;
+        while let Err(error) = keep_one(&heads, &store, &environment, &cosigned.checkpoint, &mut looked).await {
+            if !std::mem::replace(&mut told, true) {
+                tracing::error!(%environment, %error, "a cosigned head cannot be kept; it is tried again");
             }
-            match keep_one(&heads, &store, &environment, &cosigned.checkpoint).await {
-                Ok(()) => drop(seen.insert(environment, cosigned.size)),
-                Err(error) => tracing::warn!(%environment, %error, "a cosigned head could not be kept"),
-            }
+            tokio::time::sleep(RETRY_AFTER).await;
         }
     }
 }
 
+/// `looked` holds up to which entry each log's were looked at.
 async fn keep_one(
     heads: &Heads,
     store: &Store,
     environment: &EnvironmentName,
     note: &SignedCheckpoint,
+    looked: &mut BTreeMap<EnvironmentName, u64>,
 ) -> Result<(), Failure> {
     let size = note.checkpoint().head().size;
-    let mut from = heads.newest_size(environment).map_err(Failure::unavailable)?;
+    let mut from = match looked.get(environment) {
+        Some(from) => *from,
+        None => heads.newest_size(environment).map_err(Failure::unavailable)?,
+    };
     while from < size {
         let entries = store
             .entries(environment, from..size, PAGE)
             .await
             .map_err(Failure::unavailable)?;
-        let Some((last, _)) = entries.last() else { return Ok(()) };
+        let Some((last, _)) = entries.last() else { break };
         from = last.saturating_add(1);
         if entries.iter().any(|(_, bytes)| is_proven_later(bytes)) {
-            return heads.append(environment, note).map_err(Failure::unavailable);
+            heads.append(environment, note).map_err(Failure::unavailable)?;
+            break;
         }
     }
+    looked.insert(environment.clone(), size);
     Ok(())
 }
 

@@ -15,11 +15,12 @@ use model::id::{BootId, GrantId};
 use model::judge::{Wanted, judge_open};
 use model::name::EnvironmentName;
 use model::statement::Gate;
-use publisher::{Publisher, PublisherConfig, WitnessAddress, log_key};
+use publisher::{Cosigned, Publisher, PublisherConfig, WitnessAddress, log_key};
 use std::path::Path;
 use std::sync::Arc;
 use store::{Clock, Committed, Store, StoreConfig};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 /// A store, a witness over HTTP, and the fixture's world that follows the store.
 pub(crate) struct Bench {
@@ -27,6 +28,7 @@ pub(crate) struct Bench {
     pub(crate) world: World,
     pub(crate) environment: EnvironmentName,
     pub(crate) witness: Option<WitnessAddress>,
+    pub(crate) heads: Option<mpsc::Sender<(EnvironmentName, Cosigned)>>,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -79,6 +81,7 @@ pub(crate) async fn bench(gate: Gate, with_witness: bool) -> Bench {
         world: World::blank(terms),
         environment,
         witness,
+        heads: None,
         folder,
     };
     for body in bench.world.founding() {
@@ -143,6 +146,7 @@ impl Bench {
         let config = PublisherConfig {
             tiles: self.folder.path().join("tiles"),
             witnesses: self.witness.clone().into_iter().collect(),
+            heads: self.heads.clone(),
         };
         Publisher::start(self.store.clone(), config).await.unwrap()
     }
