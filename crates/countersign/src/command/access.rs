@@ -252,6 +252,9 @@ impl AimArgs {
             accounts.push(account.parse::<AccountName>().map_err(|error| error.to_string())?);
             resources.push(resource.to_owned());
         }
+        if self.ticket.as_ref().is_some_and(|ticket| ticket.trim().is_empty()) {
+            return Err("--ticket is empty; leave it out, or name the ticket".into());
+        }
         accounts.sort();
         accounts.dedup();
         let (environment, resources) = selectors(resources)?;

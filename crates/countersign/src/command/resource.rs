@@ -137,7 +137,7 @@ fn check(args: &CheckArgs) -> Result<(), Failure> {
         Some(69) => Err(Failure::silent(Exit::Unavailable)),
         Some(GATEWAY_ENDED) => Err(
             Failure::refused("no report came: the session did not begin, or was ended").next(format!(
-                "a check needs a grant for `exec`: countersign request {}",
+                "the gateway's line above says why; where it is a grant for `exec` that is missing: countersign request {}",
                 args.target
             )),
         ),

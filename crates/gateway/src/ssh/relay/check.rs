@@ -61,7 +61,7 @@ pub(super) async fn barred(
     channel: u32,
     (client, form): (&ToClient, Form),
 ) -> Result<(), Stop> {
-    barred.passage.checking();
+    barred.passage.checking(true);
     barred.tallies.channels_opened.fetch_add(1, Relaxed);
     let place = Place {
         id: barred.id,
@@ -75,6 +75,7 @@ pub(super) async fn barred(
         Err(stop) => Err(stop),
     };
     let told = tell(client, form, &barred.passage, channel, report).await;
+    barred.passage.checking(false);
     barred.tallies.channels_closed.fetch_add(1, Relaxed);
     drop(barred.passage.record(Frame::Closed, channel, "").await?); // it goes nowhere
     told

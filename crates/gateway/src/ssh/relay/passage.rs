@@ -137,9 +137,9 @@ impl Passage {
         }
     }
 
-    /// A check of the target goes on; a session that would end for its refusal waits.
-    pub(super) fn checking(&self) {
-        drop(self.happened.try_send(Input::Checking));
+    /// A check begins or ends; a session that would end for its target's refusal waits for it.
+    pub(super) fn checking(&self, begins: bool) {
+        drop(self.happened.try_send(Input::Checking(begins)));
     }
 
     /// A remark of the gateway, also after [`Passage::shut`].

@@ -46,8 +46,8 @@ pub enum Input {
     Unreachable(String),
     /// The target was reached and refuses the log-in. What to tell.
     Barred(String),
-    /// A check is finding out why.
-    Checking,
+    /// A check begins or ends to find out why.
+    Checking(bool),
     /// The client has gone.
     ClientGone,
     /// The target has gone.
@@ -230,10 +230,9 @@ impl Life {
                 self.barred = Some((now.saturating_add(BARRED_MAX), text.clone()));
                 vec![Effect::Bar(text)]
             }
-            (Stage::Dialing, Input::Checking) => {
-                self.barred
-                    .iter_mut()
-                    .for_each(|(at, _)| *at = now.saturating_add(CHECK_MAX));
+            (Stage::Dialing, Input::Checking(begins)) => {
+                let stays = now.saturating_add(if begins { CHECK_MAX } else { BARRED_MAX });
+                self.barred.iter_mut().for_each(|(at, _)| *at = stays);
                 vec![]
             }
             (_, Input::ClientGone) => {
@@ -433,12 +432,17 @@ mod tests {
         assert_eq!(barred().handle(Input::Tick, 6 * S), *from_ref(&over));
         assert_eq!(barred().handle(Input::ClientGone, 2 * S), *from_ref(&over));
         let mut checked = barred();
-        assert_eq!(checked.handle(Input::Checking, 2 * S), []);
+        assert_eq!(checked.handle(Input::Checking(true), 2 * S), []);
         assert_eq!(
             (checked.handle(Input::Tick, 60 * S), checked.wake_at()),
             (vec![], Some(92 * S))
         );
-        assert_eq!(checked.handle(Input::Tick, 92 * S), [over]);
+        let mut done = checked.clone();
+        assert_eq!(*from_ref(&over), *checked.handle(Input::Tick, 92 * S));
+        assert_eq!(
+            (done.handle(Input::Checking(false), 61 * S), done.wake_at()),
+            (vec![], Some(66 * S))
+        );
         let mut revoked = barred();
         let effects = revoked.handle(Input::Order(Order::Revoked(S)), 2 * S);
         assert_eq!(cause(&effects), Some(EndCause::Revoked));
@@ -578,7 +582,7 @@ mod tests {
                     6 => Input::Order(Order::Resume),
                     7 => Input::Order(Order::Extended(now + Duration::from_secs(random(3000)))),
                     14 => Input::Barred(String::new()),
-                    15 => Input::Checking,
+                    15 => Input::Checking(random(2) == 0),
                     8 if random(9) == 0 => Input::TargetGone,
                     9 if random(9) == 0 => Input::Order(Order::Revoked(now)),
                     _ => Input::Tick,

@@ -80,12 +80,14 @@ pub(super) fn refused(findings: &Findings) -> Line {
         _ => None,
     });
     if let Some(why) = unclear {
-        return failed(check, because(&format!("; why could not be tried: {why}")), log);
+        let why = because(&format!("; why could not be tried: {why}"));
+        return failed(check, why, "check again on a new connection".to_owned());
     }
     if findings.knocks.iter().all(|knock| knock.answer == Knocked::Refused) {
         let next = format!(
-            "neither its clock nor our address is why: sshd must trust this environment's CA (TrustedUserCAKeys) and \
-             find `{}` in the account's AuthorizedPrincipalsFile; see the set-up that `countersign resource add` prints",
+            "its clock is not why, unless it is more than a day ahead, nor is the address that is signed: sshd must trust \
+             this environment's CA (TrustedUserCAKeys), find `{}` in the account's AuthorizedPrincipalsFile, and let this \
+             account in from here; its log names which of these fails. See the set-up that `countersign resource add` prints",
             findings.right.principal
         );
         return failed(check, because(", and so is one for any time and any address"), next);
