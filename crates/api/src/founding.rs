@@ -26,12 +26,15 @@ pub(crate) async fn submit(State(api): State<Shared>, Sent(body): Sent<TrustBody
 
 #[derive(Serialize)]
 pub(crate) struct Health {
-    /// `ok`, or `degraded` when a log is not published.
+    /// `ok`, or `degraded` when a log is not published or nothing can be recorded.
     status: &'static str,
     software: &'static str,
     time_ms: u64,
     environments: usize,
     unpublished: Vec<Trouble>,
+    /// Why no session can be recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unrecorded: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -51,11 +54,14 @@ pub(crate) async fn health(State(api): State<Shared>) -> Result<Json<Health>, Pr
             })
         })
         .collect();
+    let unrecorded = (api.unrecorded)();
+    let is_well = unpublished.is_empty() && unrecorded.is_none();
     Ok(Json(Health {
-        status: if unpublished.is_empty() { "ok" } else { "degraded" },
+        status: if is_well { "ok" } else { "degraded" },
         software: env!("CARGO_PKG_VERSION"),
         time_ms: api.desk.now_ms(),
         environments: environments.len(),
         unpublished,
+        unrecorded,
     }))
 }

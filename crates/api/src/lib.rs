@@ -21,5 +21,5 @@ mod sign_in;
 
 pub use endpoint::list as endpoints;
 pub use recordings::{Extents, Recordings};
-pub use server::{BindError, Config, Server, Unpublished};
+pub use server::{BindError, Config, Server, Unpublished, Unrecorded};
 pub use sign_in::{CHALLENGE_DOMAIN, Challenge};

@@ -45,10 +45,14 @@ pub struct Config {
     pub origins: Vec<String>,
     /// Why the log of an environment is not published, if it is not.
     pub unpublished: Unpublished,
+    /// Why nothing can be recorded, if so.
+    pub unrecorded: Unrecorded,
 }
 
 /// Asks why the log of an environment is not published; `None` when it is.
 pub type Unpublished = Box<dyn Fn(&EnvironmentName) -> Option<String> + Send + Sync>;
+/// Asks why nothing can be recorded; `None` when it can.
+pub type Unrecorded = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// Why the API does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +77,7 @@ pub(crate) struct Api {
     pub(crate) recordings: Recordings,
     pub(crate) sign_in: SignIn,
     pub(crate) unpublished: Unpublished,
+    pub(crate) unrecorded: Unrecorded,
 }
 
 /// An API that listens.
@@ -105,6 +110,7 @@ impl Server {
             desk,
             recordings,
             unpublished: config.unpublished,
+            unrecorded: config.unrecorded,
             sign_in: SignIn::new(origins).map_err(BindError::Randomness)?,
         });
         let router = endpoint::router(api)

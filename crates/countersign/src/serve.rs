@@ -18,7 +18,6 @@ use clerk::Clerk;
 use desk::{Desk, LogKeys, Terms};
 use gateway::ssh::ask::Desk as Questions;
 use gateway::ssh::relay::{Gateway, Settings};
-use heads::Heads;
 use journal::{Journal, ReadError, State};
 use model::id::BootId;
 use model::name::EnvironmentName;
@@ -84,7 +83,7 @@ async fn serve(server: Server) -> Result<(), Failure> {
             log_keys: log_keys(store.clone()),
         },
     );
-    recovery::settle(&desk, &recovery).await?;
+    recovery::settle((&desk, &publisher), &recovery).await?;
     let parts = (desk.clone(), publisher.clone(), journal.clone());
     let address = server.ssh_address(ssh.local_addr().map_err(Failure::unavailable)?);
     let clerk = Arc::new(Clerk::new(parts, host_key, address));
@@ -92,6 +91,7 @@ async fn serve(server: Server) -> Result<(), Failure> {
         bind: server.api,
         origins: server.api_origins.clone(),
         unpublished: unpublished(publisher.clone()),
+        unrecorded: unrecorded(journal.clone()),
     };
     let api = api::Server::bind(api, desk.clone(), recordings(journal.clone()))
         .await
@@ -167,6 +167,10 @@ fn unpublished(publisher: Publisher) -> api::Unpublished {
     Box::new(move |environment| publisher.status(environment).and_then(|status| status.trouble()))
 }
 
+fn unrecorded(journal: Journal) -> api::Unrecorded {
+    Box::new(move || journal.health().state.trouble())
+}
+
 /// Recordings as the API sends them: each extent in export form, with its length before it (four bytes, big endian).
 fn recordings(journal: Journal) -> Recordings {
     Recordings::new(move |_, session| match journal.extents(&session.to_bytes()) {
@@ -199,9 +203,8 @@ fn start(
     running.spawn(gateway.serve(ssh));
     running.spawn(desk::watch::run(parts.desk.clone()));
     running.spawn(publish_new(parts.store.clone(), parts.publisher.clone()));
-    let heads = Heads::of(&parts.server.data);
-    running.spawn(heads::keep(heads.clone(), parts.store.clone(), new_heads));
-    running.spawn(public::serve(log, parts.publisher.clone(), heads));
+    running.spawn(heads::keep(parts.store.clone(), new_heads));
+    running.spawn(public::serve(log, parts.publisher.clone(), parts.store.clone()));
     let (strangers, mut told) = (parts.desk.clone(), ended.clone());
     running.spawn(async move { desk::stranger::run(&strangers).await });
     running.spawn(api.run(async move {

@@ -92,6 +92,18 @@ pub enum State {
     Stopped(HaltReason),
 }
 
+impl State {
+    /// Why no session may begin; none where one may.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Ok => None,
+            Self::LowDisk => Some("the recording's disk is almost full".to_owned()),
+            Self::Stopped(reason) => Some(reason.to_string()),
+        }
+    }
+}
+
 /// The journal's figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {

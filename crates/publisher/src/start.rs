@@ -252,6 +252,15 @@ impl Publisher {
         self.log(environment).map(|log| log.head.borrow().status.clone())
     }
 
+    /// As [`Publisher::status`], once the first is known; `Starting` where none is after `wait`.
+    pub async fn first_status(&self, environment: &EnvironmentName, wait: Duration) -> Option<Status> {
+        let mut head = self.log(environment)?.head.clone();
+        let known = head.wait_for(|head| head.status != Status::Starting);
+        // Its task has ended, or it takes longer: then the newest is all that there is.
+        drop(tokio::time::timeout(wait, known).await);
+        self.status(environment)
+    }
+
     /// The newest checkpoint with the cosignatures that the gate asks for.
     #[must_use]
     pub fn newest(&self, environment: &EnvironmentName) -> Option<Cosigned> {

@@ -181,6 +181,7 @@ async fn only_loopback_is_bound() {
             bind: bind.parse().unwrap(),
             origins: vec![],
             unpublished: Box::new(|_| None),
+            unrecorded: Box::new(|| None),
         };
         let Err(error) = Server::bind(config, desk.clone(), recordings()).await else {
             panic!("{bind} was bound")

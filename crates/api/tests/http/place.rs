@@ -56,6 +56,7 @@ impl Place {
             bind: "127.0.0.1:0".parse().unwrap(),
             origins: vec![],
             unpublished: Box::new(|_| None),
+            unrecorded: Box::new(|| None),
         };
         let server = Server::bind(config, desk.clone(), recordings).await.unwrap();
         let address = server.address();

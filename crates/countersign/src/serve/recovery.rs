@@ -1,5 +1,6 @@
 //! The first thing after a start: sessions that an earlier start left behind are marked as lost, with what the journal
-//! holds of them, and this start announces itself in each log.
+//! holds of them, and this start announces itself in each log. Nothing is entered in a log of which a witness has seen
+//! more, or other entries: an old copy stays one, and can be put aside for the newest.
 
 use crate::exit::Failure;
 use desk::Desk;
@@ -10,13 +11,24 @@ use model::bytes::Digest;
 use model::entity::SessionState;
 use model::entry::Entry;
 use model::name::EnvironmentName;
+use publisher::{Publisher, Status};
 use recording::{Kind, chain_start};
+use std::time::Duration;
 
-pub(super) async fn settle(desk: &Desk, recovery: &Recovery) -> Result<(), Failure> {
+/// How long witnesses have to say what they have seen, before a log is written to.
+const FIRST_WORD: Duration = Duration::from_secs(3);
+
+pub(super) async fn settle((desk, publisher): (&Desk, &Publisher), recovery: &Recovery) -> Result<(), Failure> {
     for damage in &recovery.damage {
         tracing::error!(segment = damage.segment, offset = damage.offset, kind = ?damage.kind, "the journal is damaged here");
     }
     for environment in desk.environments().await.map_err(Failure::unavailable)? {
+        let status = publisher.first_status(&environment, FIRST_WORD).await;
+        if let Some(status @ (Status::Behind { .. } | Status::Stopped(_))) = status {
+            let why = status.trouble().unwrap_or_default();
+            tracing::error!(%environment, %why, "nothing is entered at this start");
+            continue;
+        }
         session::node_started(desk, &environment)
             .await
             .map_err(Failure::unavailable)?;

@@ -195,7 +195,7 @@ fn without_a_target_the_gateway_answers_for_itself() {
     let said = world.run(&["gw", "request", "root+web1", "--reason", "'disk is full'"]);
     assert_eq!(text(&said.stdout), "request|root+web1|--reason|disk is full\n");
     let output = world.run(&["gw", "a 'b"]);
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(64));
     assert!(output.stdout.is_empty() && text(&output.stderr).contains("quote"));
     assert!(
         !world

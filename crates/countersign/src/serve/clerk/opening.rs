@@ -14,7 +14,7 @@ use desk::{Desk, Failure};
 use gateway::ssh::ask::{Came, Opened, Opening, Refusal, Wanted};
 use gateway::ssh::refusal::Code;
 use gateway::ssh::wire::{Account, Hint};
-use journal::{SessionStart, State};
+use journal::SessionStart;
 use model::body::{EndCause, Ended, Recorded};
 use model::bytes::Digest;
 use model::chain::Session;
@@ -252,10 +252,9 @@ impl Clerk {
 
     /// Evidence before effect: without a working recorder nothing is even put on record as opened.
     fn check_recorder(&self) -> Result<(), No> {
-        match self.journal.health().state {
-            State::Ok => Ok(()),
-            State::LowDisk => Err(No::Refused(recorder("the recording's disk is almost full"))),
-            State::Stopped(reason) => Err(No::Refused(recorder(&reason.to_string()))),
+        match self.journal.health().state.trouble() {
+            None => Ok(()),
+            Some(why) => Err(No::Refused(recorder(&why))),
         }
     }
 

@@ -81,6 +81,10 @@ pub(super) async fn turn_away(text: String, channel: Channel<server::Msg>) {
     drop(refuse(&client, &text, terminal).await);
 }
 
+/// Exit statuses, as the command line has them: what was asked is wrong; nobody answers.
+const USAGE: u32 = 64;
+const UNAVAILABLE: u32 = 69;
+
 impl Speaker {
     async fn answer(&self, request: &Request) -> Said {
         let command = match request {
@@ -105,7 +109,10 @@ impl Speaker {
                     words,
                 };
                 let said = self.desk.ask(|answer| Ask::Word(word, answer)).await;
-                said.unwrap_or_else(|| wrong("the gateway cannot answer now; try again"))
+                said.unwrap_or_else(|| Said {
+                    status: UNAVAILABLE,
+                    ..wrong("the gateway cannot answer now; try again")
+                })
             }
         }
     }
@@ -114,7 +121,7 @@ impl Speaker {
 fn wrong(why: &str) -> Said {
     Said {
         err: format!("countersign: {why}\n"),
-        status: 2,
+        status: USAGE,
         ..Said::default()
     }
 }
