@@ -34,7 +34,7 @@ pub(crate) struct PlayArgs {
     /// How many times as fast
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed)]
     speed: f64,
-    /// Begin here, such as `90s` or `5m`
+    /// Begin here, such as `90s` or `5m`; of a large recording, hold what comes from here on
     #[arg(long, value_name = "TIME", value_parser = clock::parse_length)]
     seek: Option<u64>,
     /// Longest time in which nothing happens, such as `2s`
@@ -107,10 +107,11 @@ pub(crate) async fn run(args: PlayArgs) -> Result<(), Failure> {
 /// What may be shown at once: all of it is held, to seek in it.
 const SHOWN_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// What is to be shown of the recording.
+/// What is to be shown of the recording: of one that is too large, as much as can be held from `--seek` on.
 async fn played(held: Held, opener: &mut Opener, args: &PlayArgs) -> Result<Vec<Played>, Failure> {
     let mut bar = Bar::new();
     let (mut played, mut held_bytes) = (vec![], 0_usize);
+    let from_us = args.seek.unwrap_or(0).saturating_mul(1000);
     let total = held.extents().await?;
     let mut pieces = held.recording().await?;
     while let Some(bytes) = pieces.next().await? {
@@ -118,13 +119,19 @@ async fn played(held: Held, opener: &mut Opener, args: &PlayArgs) -> Result<Vec<
         let mut frames = play_extent(opener, &extent).map_err(Failure::refused)?;
         frames.retain(|frame| is_shown(frame, args));
         held_bytes = frames.iter().map(length).fold(held_bytes, usize::saturating_add);
-        if held_bytes > SHOWN_BYTES_MAX {
-            return Err(
-                Failure::refused("more than 256 MiB of this recording would be shown at once")
-                    .next("name one channel: --channel N; `countersign export` keeps the whole recording"),
-            );
-        }
         played.append(&mut frames);
+        if held_bytes > SHOWN_BYTES_MAX {
+            let before = played.partition_point(|frame| frame.time_us < from_us);
+            played.drain(..before);
+            held_bytes = played.iter().map(length).sum();
+        }
+        if held_bytes > SHOWN_BYTES_MAX {
+            let until_s = played.last().map_or(0, |frame| frame.time_us / 1_000_000);
+            eprintln!(
+                "this recording is large: shown up to {until_s} s of it; --seek {until_s}s shows what comes after, --channel N less"
+            );
+            break;
+        }
         bar.at(
             "recording",
             extent.seal.number.saturating_add(1),
