@@ -11,6 +11,7 @@
 mod support;
 
 use serde_json::Value;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use support::running::within;
@@ -142,6 +143,31 @@ fn a_cut_shows(world: &World) {
     assert!(!world.path().join("never").exists());
 }
 
+/// With several grants, whoever comes behind plain `-J` is told that form.
+fn named_behind_a_jump(world: &World, known: &Path) {
+    let (_, port) = world.ssh.rsplit_once(':').unwrap();
+    let config = format!(
+        "Host gw.test\n  HostName 127.0.0.1\n  HostKeyAlias countersign-acme\nHost *\n  BatchMode yes\n  \
+         IdentitiesOnly yes\n  IdentityFile {}\n  UserKnownHostsFile {}\n",
+        world.path().join("alice").display(),
+        known.display()
+    );
+    std::fs::write(world.path().join("jump_config"), config).unwrap();
+    let jump = |line: &str| {
+        let words = format!("-F jump_config -J {line} true");
+        let mut ssh = Command::new("ssh");
+        ssh.current_dir(world.path())
+            .args(words.split_whitespace())
+            .output()
+            .unwrap()
+    };
+    let said = both(&jump(&format!("gw.test:{port} root@web1.acme")));
+    let (_, command) = said.trim_end().split_once(": ssh -J ").expect("a command to paste");
+    assert!(command.starts_with(&format!("gw.test:{port} root+")), "{said}");
+    let named = jump(command);
+    assert!(named.status.success(), "{command}\n{}", both(&named));
+}
+
 /// The command that a refusal ends with works as it is pasted, for whoever has `ssh-config`; others are told the
 /// gateway's own name and port.
 #[test]
@@ -209,22 +235,7 @@ fn a_refusal_ends_with_a_command_that_works() {
         world.ssh("alice", user, "true").output().unwrap().status.success(),
         "{user}"
     );
-    let jump = |line: &str| shell(&line.replace("ssh ", "ssh -F jump_config "));
-    std::fs::write(
-        world.path().join("jump_config"),
-        format!(
-            "Host gw.test\n  HostName 127.0.0.1\n  HostKeyAlias countersign-acme\nHost *\n  BatchMode yes\n  IdentitiesOnly yes\n  \
-             IdentityFile {}\n  UserKnownHostsFile {}\n",
-            alice.display(),
-            known.display()
-        ),
-    )
-    .unwrap();
-    let said = both(&jump(&format!("ssh -J gw.test:{port} root@web1.acme true")));
-    let (_, command) = said.trim_end().split_once(": ssh -J ").expect("a command to paste");
-    assert!(command.starts_with(&format!("gw.test:{port} root+")), "{said}");
-    let named = jump(&format!("ssh -J {command} true"));
-    assert!(named.status.success(), "{command}\n{}", both(&named));
+    named_behind_a_jump(&world, &known);
 }
 
 /// The owner's keys open the recording, also the one kept offline; the operator was given none.
