@@ -13,6 +13,7 @@ mod blob;
 mod cache;
 mod change;
 mod commit;
+mod cosigned;
 mod envelope;
 #[cfg(feature = "faults")]
 pub mod faults;

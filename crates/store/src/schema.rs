@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// Written into the file's header: `csgn`.
 const APPLICATION_ID: i64 = 0x6373_676e;
 /// Raised with every change of a table.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// One statement each; the names of tables and triggers are checked at every start.
 const TABLES: &[(&str, &str)] = &[
@@ -92,6 +92,17 @@ const TABLES: &[(&str, &str)] = &[
             root BLOB NOT NULL,
             time_ms INTEGER NOT NULL
         ) STRICT",
+    ),
+    (
+        // The first cosigned head over each opening, approval and end, and the newest. Lost with it: when their time was
+        // vouched for. A later head stands in and proves less: openings look as if they had not awaited their gate.
+        "side_cosigned",
+        "CREATE TABLE side_cosigned (
+            log INTEGER NOT NULL,
+            size INTEGER NOT NULL,
+            note TEXT NOT NULL,
+            PRIMARY KEY (log, size)
+        ) STRICT, WITHOUT ROWID",
     ),
     (
         // Keys, sealed under the master key. Lost with it: the log key and the certificate authorities; environments

@@ -15,7 +15,7 @@ use crate::place::{self, Batch, Growth, Head, Placer};
 use crate::project::project;
 use crate::rebuild::{self, Rebuilt};
 use crate::sql::{DatabaseError, array, number, signed};
-use crate::{blob, vault};
+use crate::{blob, cosigned, vault};
 use model::bytes::Digest;
 use model::chain::Draft;
 use model::entity::EntityKey;
@@ -50,6 +50,7 @@ type Reply<T> = oneshot::Sender<T>;
 pub(crate) enum Job {
     Commit(Pending),
     SignedHead(EnvironmentName, SignedHead, Reply<Result<(), HeadError>>),
+    Cosigned(EnvironmentName, cosigned::Kept, Reply<Result<(), DatabaseError>>),
     /// Answers whether the name was free.
     Secret(String, Vec<u8>, Reply<Result<bool, DatabaseError>>),
     Erase(EnvironmentName, Digest, Reply<Result<u64, DatabaseError>>),
@@ -372,6 +373,9 @@ impl Writer {
             Job::SignedHead(environment, head, answer) => {
                 drop(answer.send(self.signed_head(&environment, head).await));
             }
+            Job::Cosigned(environment, head, answer) => {
+                drop(answer.send(self.keep_cosigned(&environment, head).await));
+            }
             Job::Secret(name, sealed, answer) => drop(answer.send(self.secret(&name, sealed).await)),
             Job::Erase(environment, sha256, answer) => drop(answer.send(self.erase(&environment, sha256).await)),
             Job::Rebuild(environment, answer) => drop(answer.send(self.rebuild(&environment).await)),
@@ -390,6 +394,19 @@ impl Writer {
             .run(Point::Side, head::put(db, environment, head, now_ms))
             .await;
         self.end(put).await?
+    }
+
+    async fn keep_cosigned(
+        &mut self,
+        environment: &EnvironmentName,
+        head: cosigned::Kept,
+    ) -> Result<(), DatabaseError> {
+        self.begin().await?;
+        let Some(db) = &mut self.db else {
+            return Err(DatabaseError::content("no connection"));
+        };
+        let kept = self.guard.run(Point::Side, cosigned::keep(db, environment, head)).await;
+        self.end(kept).await
     }
 
     async fn secret(&mut self, name: &str, sealed: Vec<u8>) -> Result<bool, DatabaseError> {

@@ -180,6 +180,30 @@ async fn a_head_that_fails_is_not_signed_and_can_be_put_again() {
 }
 
 #[tokio::test]
+async fn a_cosigned_head_that_fails_can_be_kept_again() {
+    for failure in WAYS {
+        for point in [Point::Begin, Point::Side, Point::Commit] {
+            let mut site = Site::founded().await;
+            site.faults.arm(point, failure);
+            site.store
+                .keep_cosigned(&acme(), 3, "first".into(), None)
+                .await
+                .unwrap_err();
+            let stored = (point, failure) == (Point::Commit, Failure::DoneWithError);
+            let found = site.store.cosigned_over(&acme(), None).await.unwrap();
+            assert_eq!(found, stored.then(|| "first".into()), "{point:?} {failure:?}");
+            site.store
+                .keep_cosigned(&acme(), 3, "again".into(), None)
+                .await
+                .unwrap();
+            let kept = site.store.cosigned_over(&acme(), None).await.unwrap();
+            assert_eq!(kept.as_deref(), Some(if stored { "first" } else { "again" }));
+            goes_on(&mut site).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn secrets_erasures_and_rebuilds_that_fail() {
     for failure in WAYS {
         for point in [Point::Begin, Point::Side, Point::Commit] {

@@ -72,7 +72,10 @@ async fn a_half_made_or_newer_database_is_refused() {
             "DROP TRIGGER log_entry_no_delete",
             "it is half made: `log_entry_no_delete` is missing",
         ),
-        ("PRAGMA user_version = 2", "it has schema version 2"),
+        (
+            "PRAGMA user_version = 3",
+            "it has schema version 3, and this program reads version 2",
+        ),
     ] {
         let (directory, config) = fresh();
         Store::open(config(&directory)).await.unwrap().close().await;

@@ -1,7 +1,10 @@
-//! Secrets, envelopes and signed heads.
+//! Secrets, envelopes, signed and cosigned heads.
 
 use crate::world::{Site, acme};
 use ledger::hash::Hash;
+use model::body::Body;
+use model::chain::Step;
+use model::fixture::{name, seed, signed};
 use store::{EnvelopeError, HeadError, SignedHead, VaultError, fresh_identity, open_with, seal_to};
 use zeroize::Zeroizing;
 
@@ -89,12 +92,79 @@ async fn one_history_is_signed() {
     assert!(matches!(put(head(size - 1, 2)).await, HeadError::Fork(at) if at == size - 1));
     assert!(matches!(put(head(size - 2, 1)).await, HeadError::Behind { .. }));
     assert!(matches!(put(head(size + 1, 1)).await, HeadError::Beyond { .. }));
-    let nowhere = site
-        .store
-        .put_signed_head(&model::fixture::name("nowhere"), head(0, 0))
-        .await;
+    let nowhere = site.store.put_signed_head(&name("nowhere"), head(0, 0)).await;
     assert!(matches!(nowhere, Err(HeadError::NoLog(_))));
     site.reopen().await;
     assert_eq!(site.store.signed_head(&acme()).await.unwrap(), Some(head(size - 1, 1)));
     site.store.put_signed_head(&acme(), head(size, 2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_first_cosigned_head_over_an_entry_is_found_and_stays() {
+    let mut site = Site::founded().await;
+    assert_eq!(site.store.cosigned_over(&acme(), None).await.unwrap(), None);
+    for (size, note) in [(7, "seven"), (3, "three"), (3, "three again")] {
+        site.store
+            .keep_cosigned(&acme(), size, note.into(), None)
+            .await
+            .unwrap();
+    }
+    let found = async |site: &Site, index| site.store.cosigned_over(&acme(), index).await.unwrap();
+    let asked = [None, Some(0), Some(2), Some(3), Some(6), Some(7), Some(u64::MAX)];
+    let expected = [
+        Some("seven"),
+        Some("three"),
+        Some("three"),
+        Some("seven"),
+        Some("seven"),
+        None,
+        None,
+    ];
+    for (index, note) in asked.into_iter().zip(expected) {
+        assert_eq!(found(&site, index).await.as_deref(), note, "{index:?}");
+    }
+    site.store
+        .keep_cosigned(&acme(), 9, "nine".into(), Some(7))
+        .await
+        .unwrap();
+    assert_eq!(found(&site, Some(3)).await.as_deref(), Some("nine"), "instead of seven");
+    site.store.rebuild(&acme()).await.unwrap();
+    assert_eq!(found(&site, None).await.as_deref(), Some("nine"), "after a rebuild");
+    site.reopen().await;
+    assert_eq!(found(&site, Some(0)).await.as_deref(), Some("three"), "after a restart");
+}
+
+#[tokio::test]
+async fn a_cosigned_head_is_of_its_log() {
+    let mut site = Site::founded().await;
+    let mut genesis = site.world.genesis();
+    (genesis.environment, genesis.origin) = (name("other"), "other.gateway.example".into());
+    let other = Body::Genesis(signed(&[seed::OWNER_ROOT], &genesis.origin.clone(), genesis));
+    let step = Step::record(vec![site.draft(other)]).unwrap();
+    drop(site.store.commit(&name("other"), step).await.unwrap());
+
+    site.store
+        .keep_cosigned(&acme(), 3, "acme's".into(), None)
+        .await
+        .unwrap();
+    for index in [None, Some(0)] {
+        assert_eq!(site.store.cosigned_over(&name("other"), index).await.unwrap(), None);
+    }
+    site.store
+        .keep_cosigned(&name("other"), 3, "other's".into(), None)
+        .await
+        .unwrap();
+    for (log, note) in [(acme(), "acme's"), (name("other"), "other's")] {
+        assert_eq!(
+            site.store.cosigned_over(&log, Some(0)).await.unwrap().as_deref(),
+            Some(note)
+        );
+    }
+    let nowhere = site.store.keep_cosigned(&name("nowhere"), 3, "note".into(), None).await;
+    assert!(nowhere.is_err());
+    assert_eq!(site.store.cosigned_over(&name("nowhere"), None).await.unwrap(), None);
+    site.store
+        .keep_cosigned(&acme(), 4, "the next".into(), None)
+        .await
+        .unwrap();
 }
