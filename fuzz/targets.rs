@@ -10,7 +10,6 @@ pub(crate) const TARGETS: &[(&str, Parser)] = &[
     ("command_answers", countersign::fuzz::answers),
     ("command_cards", countersign::fuzz::cards),
     ("command_config", countersign::fuzz::config),
-    ("command_heads", countersign::fuzz::heads),
     ("command_trust_file", countersign::fuzz::trust_file),
     ("evidence_manifest", evidence::fuzz::manifest),
     ("evidence_pack", evidence::fuzz::pack),

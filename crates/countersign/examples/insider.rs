@@ -125,13 +125,14 @@ impl<'a> Insider<'a> {
         let Body::Genesis(genesis) = &log[0].body else {
             panic!("the log begins with no genesis")
         };
+        let heads = kept_heads(&store, &arguments.environment).await;
         Self {
             arguments,
             store,
             origin: genesis.statement.origin.clone(),
             log_key: NoteKey::parse(std::str::from_utf8(&secret).unwrap()).unwrap(),
             root: PrivateKey::read_openssh_file(&arguments.root).expect("the operator's root key"),
-            heads: kept_heads(&arguments.disk, &arguments.environment),
+            heads,
             log,
             bytes,
             session: arguments.session,
@@ -484,14 +485,16 @@ fn tree(entries: &[Vec<u8>]) -> (Tree, BTreeMap<(u8, u64), Hash>) {
     (tree, nodes)
 }
 
-fn kept_heads(disk: &Path, environment: &EnvironmentName) -> Vec<SignedCheckpoint> {
-    let path = disk.join(format!("heads/{environment}.jsonl"));
-    let text = std::fs::read_to_string(path).expect("the kept heads");
-    let notes = text.lines().filter(|line| !line.is_empty()).map(|line| {
-        let kept: serde_json::Value = serde_json::from_str(line).unwrap();
-        SignedCheckpoint::parse(kept["note"].as_str().unwrap().as_bytes()).unwrap()
-    });
-    notes.collect()
+async fn kept_heads(store: &Store, environment: &EnvironmentName) -> Vec<SignedCheckpoint> {
+    let mut heads: Vec<SignedCheckpoint> = vec![];
+    loop {
+        let covered = heads.last().map_or(0, size);
+        let next = store.cosigned_over(environment, Some(covered)).await;
+        let Some(note) = next.expect("the kept heads") else {
+            return heads;
+        };
+        heads.push(SignedCheckpoint::parse(note.as_bytes()).unwrap());
+    }
 }
 
 fn recordings(disk: &Path, session: SessionId) -> Vec<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! Entry points for fuzzers: what the commands and the server read from disk and network, as any bytes. None may panic.
 
 use crate::trust::{self, EnvironmentCard, Offer, OperatorCard};
-use crate::{client, config, serve};
+use crate::{client, config};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -53,11 +53,4 @@ pub fn trust_file(data: &[u8]) {
 /// Answers of a server to a client: its challenge, and how it says no.
 pub fn answers(data: &[u8]) {
     client::fuzz_one(data);
-}
-
-/// The file of kept heads.
-pub fn heads(data: &[u8]) {
-    if let Ok(text) = str::from_utf8(data) {
-        text.lines().for_each(|line| drop(serve::heads::head(line)));
-    }
 }

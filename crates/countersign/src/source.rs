@@ -5,7 +5,7 @@ use crate::client::Api;
 use crate::config::{Person, PersonArgs};
 use crate::exit::Failure;
 use crate::fresh;
-use crate::serve::heads::Heads;
+use crate::serve::heads;
 use clap::Args;
 use journal::{Journal, ReadOnlyJournal};
 use ledger::SignedCheckpoint;
@@ -60,7 +60,6 @@ pub(crate) enum Source {
 pub(crate) struct Folder {
     store: Store,
     journal: ReadOnlyJournal,
-    heads: Heads,
 }
 
 /// One recording, piece by piece: each an extent in export form.
@@ -223,7 +222,7 @@ impl Source {
             (Self::Server { log, .. }, Some(index)) => log.bytes(&format!("/{environment}/cosigned/{index}")).await?,
             (Self::Server { log, .. }, None) => log.bytes(&format!("/{environment}/checkpoint")).await?,
             (Self::Folder(folder), over) => {
-                let found = folder.heads.find(environment, over).map_err(Failure::unavailable)?;
+                let found = heads::kept(&folder.store, environment, over).await?;
                 return found.ok_or_else(|| Failure::unavailable("no cosigned head was kept"));
             }
         };
@@ -255,11 +254,7 @@ impl Folder {
     async fn open(data: &std::path::Path) -> Result<Self, Failure> {
         let store = open_stopped(data).await?;
         let (journal, _) = Journal::open_read_only(&data.join("journal")).map_err(Failure::unavailable)?;
-        Ok(Self {
-            store,
-            journal,
-            heads: Heads::of(data),
-        })
+        Ok(Self { store, journal })
     }
 
     async fn environment_of(&self, session: SessionId) -> Result<EnvironmentName, Failure> {

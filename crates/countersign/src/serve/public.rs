@@ -1,13 +1,14 @@
 //! The public side of the logs over HTTP: checkpoints and hash tiles, for anybody. Nothing confidential is here; what a
 //! stranger can hold open is bounded.
 
-use super::heads::{self, Heads};
+use super::heads;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use publisher::Publisher;
 use std::sync::Arc;
 use std::time::Duration;
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -17,8 +18,8 @@ const CONNECTIONS_MAX: usize = 256;
 const HEADER: Duration = Duration::from_secs(10);
 
 /// Serves until it is dropped.
-pub(super) async fn serve(listener: TcpListener, publisher: Publisher, heads: Heads) {
-    let routes = publisher::router(publisher).merge(heads::router(heads));
+pub(super) async fn serve(listener: TcpListener, publisher: Publisher, store: Store) {
+    let routes = publisher::router(publisher).merge(heads::router(store));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let stream = match listener.accept().await {
