@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// The longest answer that is read whole.
 const ANSWER_LENGTH_MAX: usize = 64 * 1024 * 1024;
+/// The longest line of plain text that is passed on to whoever called.
+const LINE_LENGTH_MAX: usize = 200;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server, and who calls it.
@@ -183,8 +185,7 @@ impl Api {
         let bytes = self.whole(answer).await?;
         Err(match serde_json::from_slice::<Problem>(&bytes) {
             Ok(problem) => refused(status, problem),
-            Err(_) => Failure::unavailable(format!("`{}` answered {status}", self.server))
-                .next("is that a countersign server?"),
+            Err(_) => plain(&self.server, status, &bytes),
         })
     }
 
@@ -255,11 +256,23 @@ fn refused(status: StatusCode, problem: Problem) -> Failure {
     }
 }
 
+/// How a log says no, in one line of plain text; whoever says more, or nothing, is hardly one.
+fn plain(server: &str, status: StatusCode, body: &[u8]) -> Failure {
+    let said = str::from_utf8(body).unwrap_or_default().trim_end();
+    let is_line =
+        !said.is_empty() && said.len() <= LINE_LENGTH_MAX && said.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    match is_line {
+        true => Failure::unavailable(format!("`{server}` answered {status}: {said}")),
+        false => Failure::unavailable(format!("`{server}` answered {status}")).next("is that a countersign server?"),
+    }
+}
+
 /// Any bytes as a challenge, and as the body of a refusal.
 pub(crate) fn fuzz_one(data: &[u8]) {
     if let Ok(text) = str::from_utf8(data) {
         drop(check_challenge("http://127.0.0.1:7878", text));
     }
+    drop(plain("http://127.0.0.1:7880", StatusCode::NOT_FOUND, data));
     if let Ok(problem) = serde_json::from_slice(data) {
         drop(refused(StatusCode::FORBIDDEN, problem));
     }
@@ -338,6 +351,15 @@ mod tests {
             assert!(said.contains("in the clear"), "{said}");
         }
         assert!(check_way("https://gw.example").is_err());
+    }
+
+    #[test]
+    fn a_log_that_says_no_is_heard_and_a_page_is_not() {
+        let said = |body: &[u8]| plain("http://127.0.0.1:7880", StatusCode::NOT_FOUND, body).to_string();
+        assert!(said(b"no checkpoint is kept\n").contains("404 Not Found: no checkpoint is kept"));
+        for page in [b"".as_slice(), b"a\nb", b"\x1b[2Jgone", &[b'a'; 201], b"\xff"] {
+            assert!(!said(page).contains("404 Not Found:"), "{page:?}");
+        }
     }
 
     #[test]
