@@ -10,6 +10,8 @@ use std::path::Path;
 
 /// The longest file that is read whole, other than packs.
 const LENGTH_MAX: u64 = 4 * 1024 * 1024;
+/// A server's database, and what SQLite makes beside it with the same mode.
+const DATABASE: [&str; 3] = ["store.db", "store.db-wal", "store.db-shm"];
 
 /// Reads a file of at most 4 MiB.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -83,7 +85,8 @@ pub(crate) fn keep_private() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
 }
 
-/// Takes a folder of ours away from everybody else, as if it had been made by [`private_folder`].
+/// Takes a folder of ours, and a database in it, away from everybody else, as if they had been made privately. Keys are
+/// left as they are: whoever reads them refuses those that others could read, which is to be heard.
 pub(crate) fn tighten(path: &Path) -> Result<(), Failure> {
     let shown = path.display();
     let unknown = |error: io::Error| Failure::unavailable(format!("folder `{shown}`: {error}"));
@@ -96,10 +99,26 @@ pub(crate) fn tighten(path: &Path) -> Result<(), Failure> {
             ),
         );
     }
-    if found.mode() & 0o077 == 0 {
-        return Ok(());
+    if found.mode() & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(unknown)?;
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(unknown)
+    DATABASE
+        .iter()
+        .try_for_each(|name| make_private(&path.join(name)))
+        .map_err(unknown)
+}
+
+/// A regular file of this account, if it is there.
+fn make_private(path: &Path) -> io::Result<()> {
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    let ours = found.is_file() && found.uid() == rustix::process::geteuid().as_raw();
+    match ours && found.mode() & 0o077 != 0 {
+        true => fs::set_permissions(path, fs::Permissions::from_mode(0o600)),
+        false => Ok(()),
+    }
 }
 
 /// Writes a new file that only its owner can read. An existing file is never touched.
