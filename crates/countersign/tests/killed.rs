@@ -248,7 +248,7 @@ fn played(world: &World, session: &str) -> String {
     ));
     if !output.status.success() {
         assert!(
-            both(&output).contains("nothing is recorded"),
+            both(&output).contains("nothing to be shown is recorded"),
             "{session}: {}",
             both(&output)
         );
