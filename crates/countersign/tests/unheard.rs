@@ -78,6 +78,12 @@ fn what_was_cosigned_is_proven_without_the_witness() {
     world.ok(&format!("explain {session} {trust} --key bob"));
     world.ok(&format!("export {session} --out e.pack --key bob"));
     world.ok(&format!("verify e.pack {trust} --seen newest.checkpoint"));
+    let nowhere = world.run("checkpoint nowhere --out never");
+    assert!(
+        both(&nowhere).contains("no checkpoint of such a log"),
+        "{}",
+        both(&nowhere)
+    );
     assert!(tile(&world, after).starts_with("HTTP/1.1 200"));
     assert!(
         tile(&world, after + 1).starts_with("HTTP/1.1 404"),
