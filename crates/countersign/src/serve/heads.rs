@@ -20,11 +20,14 @@ use std::ops::Range;
 use std::time::Duration;
 use store::Store;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 /// How many new heads may wait to be kept; then the publisher waits.
 pub(super) const QUEUE: usize = 64;
 /// How long after a failure it is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// How often the newest head is kept where it proves nothing more.
+const SPARES_EVERY: Duration = Duration::from_millis(500);
 /// Entries that are looked at together.
 const PAGE: u32 = 500;
 
@@ -46,51 +49,85 @@ pub(crate) async fn kept(
 /// Keeps the heads that `new` brings, each before the next, until nobody brings any. One that cannot be kept is tried
 /// again: meanwhile nothing is published, and nothing that waits for its gate begins.
 pub(super) async fn keep(store: Store, mut new: mpsc::Receiver<(EnvironmentName, Cosigned)>) {
-    let mut looked = BTreeMap::new();
-    while let Some((environment, cosigned)) = new.recv().await {
-        let mut told = false;
-        while let Err(error) = keep_one(&store, &environment, &cosigned.checkpoint, &mut looked).await {
-            if !std::mem::replace(&mut told, true) {
-                tracing::error!(%environment, %error, "a cosigned head cannot be kept; it is tried again");
+    let mut logs: BTreeMap<EnvironmentName, Looked> = BTreeMap::new();
+    let mut spares = tokio::time::interval(SPARES_EVERY);
+    spares.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            brought = new.recv() => {
+                let Some((environment, cosigned)) = brought else { return };
+                let mut told = false;
+                while let Err(error) = keep_one(&store, &environment, &cosigned.checkpoint, &mut logs).await {
+                    tell(&environment, &error, &mut told);
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
             }
-            tokio::time::sleep(RETRY_AFTER).await;
+            _ = spares.tick() => {
+                for (environment, looked) in &mut logs {
+                    let mut told = false;
+                    while let Err(error) = keep_spare(&store, environment, looked).await {
+                        tell(environment, &error, &mut told);
+                        tokio::time::sleep(RETRY_AFTER).await;
+                    }
+                }
+            }
         }
     }
 }
 
+fn tell(environment: &EnvironmentName, error: &Failure, told: &mut bool) {
+    if !std::mem::replace(told, true) {
+        tracing::error!(%environment, %error, "a cosigned head cannot be kept; it is tried again");
+    }
+}
+
 /// How far a log's heads are kept.
-#[derive(Clone, Copy)]
+#[derive(Default)]
 struct Looked {
     /// The entries before this one were looked at.
     until: u64,
-    /// The newest head, where it proves nothing that those before it do not: the next one takes its place.
+    /// The newest kept head, where it proves nothing that those before it do not: the next one takes its place.
     spare: Option<u64>,
+    /// One like that which is not kept yet.
+    unkept: Option<(u64, String)>,
 }
 
 async fn keep_one(
     store: &Store,
     environment: &EnvironmentName,
     note: &SignedCheckpoint,
-    looked: &mut BTreeMap<EnvironmentName, Looked>,
+    logs: &mut BTreeMap<EnvironmentName, Looked>,
 ) -> Result<(), Failure> {
     let size = note.checkpoint().head().size;
-    let Looked { until, spare } = match looked.get(environment) {
-        Some(looked) => *looked,
-        None => Looked {
-            until: kept(store, environment, None)
-                .await?
-                .map_or(0, |newest| newest.checkpoint().head().size),
-            spare: None,
-        },
-    };
-    if until >= size {
-        return Ok(());
+    if !logs.contains_key(environment) {
+        let newest = kept(store, environment, None).await?;
+        let until = newest.map_or(0, |newest| newest.checkpoint().head().size);
+        let known = Looked {
+            until,
+            ..Looked::default()
+        };
+        logs.insert(environment.clone(), known);
     }
-    let is_needed = is_any_proven_later(store, environment, until..size).await?;
-    let kept = store.keep_cosigned(environment, size, note.to_string(), spare).await;
-    kept.map_err(Failure::unavailable)?;
-    let spare = (!is_needed).then_some(size);
-    looked.insert(environment.clone(), Looked { until: size, spare });
+    let Some(looked) = logs.get_mut(environment).filter(|looked| looked.until < size) else {
+        return Ok(());
+    };
+    if is_any_proven_later(store, environment, looked.until..size).await? {
+        let kept = store.keep_cosigned(environment, size, note.to_string(), looked.spare);
+        kept.await.map_err(Failure::unavailable)?;
+        (looked.spare, looked.unkept) = (None, None);
+    } else {
+        looked.unkept = Some((size, note.to_string()));
+    }
+    looked.until = size;
+    Ok(())
+}
+
+async fn keep_spare(store: &Store, environment: &EnvironmentName, looked: &mut Looked) -> Result<(), Failure> {
+    if let Some((size, note)) = looked.unkept.clone() {
+        let kept = store.keep_cosigned(environment, size, note, looked.spare).await;
+        kept.map_err(Failure::unavailable)?;
+        (looked.spare, looked.unkept) = (Some(size), None);
+    }
     Ok(())
 }
 
