@@ -7,7 +7,7 @@ Contract of bench/gateway.sh. It finds in its environment:
   BENCH_TARGET_HOSTKEY its host key (public file); BENCH_USER the account; BENCH_IDENTITY the client's private key
   BENCH_KEX, BENCH_CIPHER  what every leg must use
 It prints, one a line, `name NAME` (optional), `pid N` (the gateway's process; its descendants are counted too),
-`config FILE` (for `ssh -F`), `host NAME`, then `ready`; several gateways repeat these. After `done` it waits, and ends
+`config FILE` (for `ssh -F`), `host NAME`, then `ready`; several gateways, or ways to one, repeat these. After `done` it waits, and ends
 with everything that it started when its standard input closes. To leave the gateway out: print `none REASON`.
 """
 

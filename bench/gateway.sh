@@ -29,9 +29,13 @@ COUNTERSIGN_KEY=$world/people/olga "$cs" approve "$request" --yes >&2
     echo "Ciphers $BENCH_CIPHER"
     cat "$world/people/ssh_config"
 } >"$world/people/bench_config"
-echo "pid $(cat "$world/server.pid")"
-echo "config $world/people/bench_config"
-echo "host $BENCH_USER@web1.acme"
-echo ready
+# Both ways in: by `-J`, with one connection inside another, and with one connection to the gateway itself.
+for way in "gateway -J $BENCH_USER@web1.acme" "gateway $BENCH_USER+web1.acme@countersign-acme"; do
+    echo "name ${way% *}"
+    echo "pid $(cat "$world/server.pid")"
+    echo "config $world/people/bench_config"
+    echo "host ${way##* }"
+    echo ready
+done
 echo done
 cat >/dev/null

@@ -32,6 +32,8 @@ AT_ONCE = 8
 BURST_SESSIONS = 40
 ECHO_BYTES = 64
 ECHO_TURN = 50
+STOLEN_MAX = 0.02
+TRIES = 6
 
 
 def sync(_paths, folder, sizes):
@@ -102,15 +104,18 @@ def bulk(paths, folder, sizes):
         for _ in range(sizes.bulk_rounds):
             for path in paths:
                 for way in ("down", "up"):
-                    rounds[path.name][way].append(transfer(path, way, data, sizes.bulk_mib))
+                    rounds[path.name][way].append(undisturbed(transfer, path, way, data, sizes.bulk_mib))
     finally:
         data.unlink()
     return {name: {way: medians(samples) for way, samples in ways.items()} for name, ways in rounds.items()}
 
 
 def idle(paths, _folder, sizes):
-    """Memory of the proxy for each session that is open and does nothing; the sessions have terminals."""
-    return {path.name: idle_one(path, sizes.idle) for path in paths if path.proxy}
+    """Memory of the proxy for each session that is open and does nothing; the sessions have terminals.
+
+    A process is measured by the first of its paths: what that leaves behind, the next would use again."""
+    first = {path.proxy: path for path in reversed(paths) if path.proxy}
+    return {path.name: idle_one(path, sizes.idle) for path in first.values()}
 
 
 ALL = {
@@ -166,6 +171,16 @@ def random_file(folder, mib):
         for _ in range(mib):
             out.write(os.urandom(1 << 20))
     return file
+
+
+def undisturbed(sample, *args):
+    """A sample, taken again while the host gave more than `STOLEN_MAX` of the cores to others; of all, the least disturbed."""
+    tries = []
+    while not tries or (tries[-1][0] > STOLEN_MAX and len(tries) < TRIES):
+        before = processes.machine_ticks()
+        taken = sample(*args)
+        tries.append((processes.stolen(before), taken))
+    return min(tries)[1]
 
 
 def transfer(path, way, data, mib):

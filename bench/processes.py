@@ -1,4 +1,4 @@
-"""What a process and everything below it has used, from /proc."""
+"""What a process and everything below it has used, and what the host left of the machine, from /proc."""
 
 import os
 import pathlib
@@ -37,3 +37,15 @@ def memory_kib(root):
                 if line.lower().startswith(f"{kind}:"):
                     total[kind] += int(line.split()[1])
     return total
+
+
+def machine_ticks():
+    """All cores' time since the start, in ticks, and what of it the host gave to others."""
+    fields = [int(field) for field in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(fields), fields[7]
+
+
+def stolen(before):
+    """The share of the cores' time since `before` (`machine_ticks`) that the host gave to others."""
+    (all_before, stolen_before), (all_now, stolen_now) = before, machine_ticks()
+    return (stolen_now - stolen_before) / max(all_now - all_before, 1)

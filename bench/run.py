@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Speed beside OpenSSH, in the same run: direct, through a second sshd (ProxyJump), and through the gateway.
+"""Speed beside OpenSSH, in the same run: direct, through a second sshd (ProxyJump), and through the gateway,
+which is reached in both of its ways.
 
 Every path uses one key exchange and one cipher, the samples of the paths are interleaved, and a figure is worth as much
 as its ratio to the path beside it. Prints one table and writes bench/results.json. Needs Linux, OpenSSH and nothing
@@ -16,6 +17,7 @@ import tempfile
 import gateway
 import measure
 import openssh
+import processes
 import report
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -45,10 +47,12 @@ def main():
             print("gateway: left out as asked", file=sys.stderr)
         else:
             paths += gateway.paths(stack, HERE / "gateway.sh", folder, target)
-        figures = {"machine": report.machine(), "sizes": sizes._asdict(), "paths": [path.name for path in paths]}
+        figures = {"machine": report.machine(), "sizes": sizes._asdict(), "paths": [path.name for path in paths], "stolen": {}}
         for name in options.only or measure.ALL:
             print(f"measuring {name} …", file=sys.stderr)
+            before = processes.machine_ticks()
             figures[name] = measure.ALL[name](paths, folder, sizes)
+            figures["stolen"][name] = round(processes.stolen(before), 3)
     report.table(figures)
     options.json.write_text(json.dumps(figures, indent=1) + "\n")
     print(f"\nfigures: {options.json}")
