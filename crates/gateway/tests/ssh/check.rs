@@ -283,6 +283,22 @@ fn the_source_address_is_learnt_from_the_target() {
     assert!(end.exit == Exit::Status(0) && end.bytes_out > 0, "{end:?}");
 }
 
+/// A target that is content with a certificate only together with something else is told from one that refuses it.
+#[test]
+fn a_target_that_wants_a_second_step_is_named() {
+    let world = World::new();
+    let lines = format!("{}AuthenticationMethods publickey,publickey\n", right(&world));
+    let _sshd = target(&world, &format!("{PRINCIPAL}\n"), &lines);
+    let output = check(&world, TARGET);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("a certificate is one step of its log-in, and then it wants another: publickey\n")
+            && said.contains("AuthenticationMethods"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_check_needs_a_grant_for_programs() {
     let world = World::new();

@@ -326,7 +326,7 @@ impl<'a> Check<'a> {
         };
         let (exit, said) = match &answer {
             Ok(Knocked::Refused) => (Exit::Status(0), "refused"),
-            Ok(Knocked::Accepted) => (Exit::Status(1), "ACCEPTED"),
+            Ok(Knocked::Accepted | Knocked::Partly(_)) => (Exit::Status(1), "ACCEPTED"),
             Ok(Knocked::Unclear(_)) | Err(_) => (Exit::Unsaid, "unclear"),
         };
         let at_ms = self.now_ms();

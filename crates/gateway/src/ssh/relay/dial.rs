@@ -11,9 +11,9 @@ use model::chain::Session;
 use model::name::AccountName;
 use model::signature::{BadSignature, Key};
 use publisher::Cleared;
-use russh::Disconnect;
 use russh::client::{self, AuthResult, DisconnectReason, Handle};
 use russh::keys::{Certificate, PrivateKey, PublicKey, PublicKeyOrCertificate};
+use russh::{Disconnect, MethodSet};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
@@ -122,6 +122,12 @@ pub(super) async fn dial(
     })
 }
 
+/// A few methods by their names.
+fn names(methods: &MethodSet) -> String {
+    let names: Vec<&str> = methods.iter().map(<&str>::from).collect();
+    names.join(", ")
+}
+
 fn right(certificate: &Certificate) -> Right {
     let sources = certificate.critical_options().get("source-address");
     Right {
@@ -165,6 +171,10 @@ impl Again {
         };
         let knocked = match answer {
             Ok(AuthResult::Success) => Knocked::Accepted,
+            Ok(AuthResult::Failure {
+                remaining_methods,
+                partial_success: true,
+            }) => Knocked::Partly(names(&remaining_methods)),
             Ok(AuthResult::Failure { .. }) => Knocked::Refused,
             Err(error) => Knocked::Unclear(error.to_string()),
         };

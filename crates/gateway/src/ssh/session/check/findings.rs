@@ -21,6 +21,8 @@ pub enum Knocked {
     Refused,
     /// It let it in.
     Accepted,
+    /// It took it for one step, and wants another by one of these methods.
+    Partly(String),
     /// It could not be tried; why.
     Unclear(String),
 }

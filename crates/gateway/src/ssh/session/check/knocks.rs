@@ -50,6 +50,11 @@ pub(super) fn knock(findings: &Findings, wrong: Wrong) -> Line {
     };
     match &knock.answer {
         Knocked::Accepted => failed(check, format!("{what} is ACCEPTED"), next.to_owned()),
+        Knocked::Partly(_) => failed(
+            check,
+            format!("{what} is ACCEPTED, as one step of two"),
+            next.to_owned(),
+        ),
         Knocked::Unclear(why) => unknown(check, format!("{what} could not be tried: {why}"), again),
         Knocked::Refused if wrong != Wrong::Expired && was_late(findings, knock) => unknown(
             check,
@@ -75,6 +80,16 @@ pub(super) fn refused(findings: &Findings) -> Line {
     let check = "right_certificate";
     let because = |why: &str| format!("the session's own certificate is refused{why}");
     let log = "ask the target's sshd log for the reason, and check again".to_owned();
+    let another = findings.knocks.iter().find_map(|knock| match &knock.answer {
+        Knocked::Partly(methods) => Some(methods),
+        _ => None,
+    });
+    if let Some(methods) = another {
+        let why = format!("a certificate is one step of its log-in, and then it wants another: {methods}");
+        let next = "let a certificate of this environment's CA be enough for this account (AuthenticationMethods publickey, in \
+                    a Match block): whoever approves a session has asked for more before";
+        return failed(check, why, next.to_owned());
+    }
     let unclear = findings.knocks.iter().find_map(|knock| match &knock.answer {
         Knocked::Unclear(why) => Some(why),
         _ => None,

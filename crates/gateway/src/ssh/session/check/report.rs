@@ -398,13 +398,15 @@ mod tests {
     fn a_wrong_certificate_that_is_accepted_fails() {
         for wrong in Wrong::REFUSED {
             let mut findings = good();
-            findings.knocks[wrong as usize].answer = Knocked::Accepted;
-            let line = only(&findings, words(wrong).check);
-            assert!(
-                line.state == State::Failed && line.because.contains("ACCEPTED") && !line.next.is_empty(),
-                "{line:?}"
-            );
-            assert_eq!(Report::new(&findings).status(), 1);
+            for answer in [Knocked::Accepted, Knocked::Partly("password".into())] {
+                findings.knocks[wrong as usize].answer = answer;
+                let line = only(&findings, words(wrong).check);
+                assert!(
+                    line.state == State::Failed && line.because.contains("ACCEPTED") && !line.next.is_empty(),
+                    "{line:?}"
+                );
+                assert_eq!(Report::new(&findings).status(), 1);
+            }
             findings.knocks[wrong as usize].answer = Knocked::Unclear("no answer".into());
             assert_eq!(only(&findings, words(wrong).check).state, State::Unknown);
             findings.knocks.remove(wrong as usize);
@@ -628,6 +630,10 @@ mod tests {
             (
                 vec![Knocked::Refused, Knocked::Unclear("late".into())],
                 "could not be tried: late",
+            ),
+            (
+                vec![Knocked::Partly("password".into()); 2],
+                "one step of its log-in, and then it wants another: password",
             ),
         ] {
             let report = barred(&answers, silent);
