@@ -179,7 +179,7 @@ impl Desk {
                 .await
                 .map_err(unavailable)?;
             let last = page.len() < PAGE as usize;
-            filter.after = page.last().map(|(key, _)| key.id.clone());
+            filter.after = page.last().map(|(key, _)| key.id());
             let states = page.iter().filter_map(|(_, value)| S::of(&value.entity));
             found.extend(states.filter(|state| wanted(state)).cloned());
             if last || found.len() >= listing.most {

@@ -167,23 +167,32 @@ impl World {
     }
 
     fn take(&mut self, placed: Placed) {
-        let placed = Arc::new(placed);
         self.check_writer(&placed);
         self.note_serial(&placed);
-        self.open_dossier(&placed);
-        match apply(&self.state, &placed) {
+        self.note_progress(&placed);
+        self.last_ms = self.last_ms.max(placed.entry.time_ms);
+        if self.keeps(&placed) {
+            let placed = Arc::new(placed);
+            self.open_dossier(&placed);
+            self.follow(&placed);
+            self.keep(placed);
+        } else {
+            self.follow(&placed);
+        }
+    }
+
+    fn follow(&mut self, placed: &Placed) {
+        match apply(&self.state, placed) {
             Ok(changes) => {
                 self.shadow.forget(&changes);
                 self.state.accept(changes);
-                self.note_trust(&placed, true);
+                self.note_trust(placed, true);
             }
-            Err(refused) => self.refuse(&placed, refused),
+            Err(refused) => self.refuse(placed, refused),
         }
-        self.last_ms = self.last_ms.max(placed.entry.time_ms);
-        self.keep(placed);
     }
 
-    fn refuse(&mut self, placed: &Arc<Placed>, refused: Refused) {
+    fn refuse(&mut self, placed: &Placed, refused: Refused) {
         let shared = refused.code() == "key_shared";
         let (refused, follows) = match self.shadow.retry(&self.state, placed) {
             None => (refused, false),
@@ -257,7 +266,7 @@ impl World {
         }
     }
 
-    fn open_dossier(&mut self, placed: &Arc<Placed>) {
+    fn note_progress(&mut self, placed: &Placed) {
         if let Body::Progress(progress) = &placed.entry.body {
             for line in &progress.sessions {
                 if self.select.takes(line.session) {
@@ -268,6 +277,9 @@ impl World {
                 }
             }
         }
+    }
+
+    fn open_dossier(&mut self, placed: &Arc<Placed>) {
         let Some(link) = &placed.entry.session else { return };
         if !self.select.takes(link.id) {
             return;
@@ -290,9 +302,9 @@ impl World {
         self.dossiers.entry(session).or_insert_with(|| Dossier::new(session))
     }
 
-    /// Trust, requests and grants are kept whole; entries of sessions only in their dossiers.
-    fn keep(&mut self, placed: Arc<Placed>) {
-        let kept = match &placed.entry.body {
+    /// Trust, requests and grants are kept whole, and the entries of sessions that are followed.
+    fn keeps(&self, placed: &Placed) -> bool {
+        match &placed.entry.body {
             Body::Progress(_)
             | Body::AttemptRefused(_)
             | Body::RefusalsCounted(_)
@@ -308,11 +320,12 @@ impl World {
                 .as_ref()
                 .is_some_and(|link| self.select.takes(link.id)),
             _ => true,
-        };
-        if kept {
-            self.places.entry(placed.entry.id).or_insert(placed.index);
-            self.kept.insert(placed.index, placed);
         }
+    }
+
+    fn keep(&mut self, placed: Arc<Placed>) {
+        self.places.entry(placed.entry.id).or_insert(placed.index);
+        self.kept.insert(placed.index, placed);
     }
 }
 

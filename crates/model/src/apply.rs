@@ -144,7 +144,11 @@ impl Snapshot {
         for (key, entity) in changes.0 {
             let place = self.known.entry(key).or_default();
             let version = 1 + place.as_ref().map_or(0, |v| v.version);
-            *place = Some(Arc::new(Versioned { version, entity }));
+            let next = Versioned { version, entity };
+            match place.as_mut().and_then(Arc::get_mut) {
+                Some(known) => *known = next,
+                None => *place = Some(Arc::new(next)),
+            }
         }
     }
 

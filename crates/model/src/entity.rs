@@ -58,109 +58,152 @@ impl EntityKind {
     }
 }
 
-/// Names one entity in one log.
+/// Names one entity in one log. They sort by kind, then as their ids do when printed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntityKey {
-    /// What it is.
-    pub kind: EntityKind,
-    /// Its id or name.
-    pub id: String,
+pub enum EntityKey {
+    /// The environment itself.
+    Environment,
+    /// An organisation.
+    Organisation(OrganisationName),
+    /// An identity.
+    Identity(IdentityId),
+    /// A key, by fingerprint.
+    Key(String),
+    /// A used log-in proof, by the digest of what was signed.
+    Proof(Digest),
+    /// A resource.
+    Resource(ResourceName),
+    /// A workflow.
+    Workflow(WorkflowName),
+    /// A request.
+    Request(RequestId),
+    /// A grant.
+    Grant(GrantId),
+    /// A session.
+    Session(SessionId),
+    /// A writing node.
+    Node(NodeName),
 }
+
+/// The printed id of the one environment that a log has.
+const ENVIRONMENT: &str = "self";
 
 impl EntityKey {
     /// The environment itself.
     #[must_use]
     pub fn environment() -> Self {
-        Self {
-            kind: EntityKind::Environment,
-            id: "self".into(),
-        }
+        Self::Environment
     }
     /// An organisation.
     #[must_use]
     pub fn organisation(name: &OrganisationName) -> Self {
-        Self {
-            kind: EntityKind::Organisation,
-            id: name.to_string(),
-        }
+        Self::Organisation(name.clone())
     }
     /// An identity.
     #[must_use]
     pub fn identity(id: IdentityId) -> Self {
-        Self {
-            kind: EntityKind::Identity,
-            id: id.to_string(),
-        }
+        Self::Identity(id)
     }
     /// A key, by fingerprint.
     #[must_use]
     pub fn key(key: &Key) -> Self {
-        Self {
-            kind: EntityKind::Key,
-            id: key.fingerprint(),
-        }
+        Self::Key(key.fingerprint())
     }
     /// A used log-in proof, by the digest of what was signed.
     #[must_use]
     pub fn proof(signed: Digest) -> Self {
-        Self {
-            kind: EntityKind::Proof,
-            id: signed.to_string(),
-        }
+        Self::Proof(signed)
     }
     /// A resource.
     #[must_use]
     pub fn resource(name: &ResourceName) -> Self {
-        Self {
-            kind: EntityKind::Resource,
-            id: name.to_string(),
-        }
+        Self::Resource(name.clone())
     }
     /// A workflow.
     #[must_use]
     pub fn workflow(name: &WorkflowName) -> Self {
-        Self {
-            kind: EntityKind::Workflow,
-            id: name.to_string(),
-        }
+        Self::Workflow(name.clone())
     }
     /// A request.
     #[must_use]
     pub fn request(id: RequestId) -> Self {
-        Self {
-            kind: EntityKind::Request,
-            id: id.to_string(),
-        }
+        Self::Request(id)
     }
     /// A grant.
     #[must_use]
     pub fn grant(id: GrantId) -> Self {
-        Self {
-            kind: EntityKind::Grant,
-            id: id.to_string(),
-        }
+        Self::Grant(id)
     }
     /// A session.
     #[must_use]
     pub fn session(id: SessionId) -> Self {
-        Self {
-            kind: EntityKind::Session,
-            id: id.to_string(),
-        }
+        Self::Session(id)
     }
     /// A writing node.
     #[must_use]
     pub fn node(name: &NodeName) -> Self {
-        Self {
-            kind: EntityKind::Node,
-            id: name.to_string(),
+        Self::Node(name.clone())
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> EntityKind {
+        match self {
+            Self::Environment => EntityKind::Environment,
+            Self::Organisation(_) => EntityKind::Organisation,
+            Self::Identity(_) => EntityKind::Identity,
+            Self::Key(_) => EntityKind::Key,
+            Self::Proof(_) => EntityKind::Proof,
+            Self::Resource(_) => EntityKind::Resource,
+            Self::Workflow(_) => EntityKind::Workflow,
+            Self::Request(_) => EntityKind::Request,
+            Self::Grant(_) => EntityKind::Grant,
+            Self::Session(_) => EntityKind::Session,
+            Self::Node(_) => EntityKind::Node,
         }
+    }
+
+    /// Its id or name, as printed and stored.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Environment => ENVIRONMENT.to_owned(),
+            Self::Organisation(name) => name.to_string(),
+            Self::Identity(id) => id.to_string(),
+            Self::Key(fingerprint) => fingerprint.clone(),
+            Self::Proof(signed) => signed.to_string(),
+            Self::Resource(name) => name.to_string(),
+            Self::Workflow(name) => name.to_string(),
+            Self::Request(id) => id.to_string(),
+            Self::Grant(id) => id.to_string(),
+            Self::Session(id) => id.to_string(),
+            Self::Node(name) => name.to_string(),
+        }
+    }
+
+    /// Reads back what [`EntityKey::id`] printed; nothing when no entity of this kind can be called so.
+    #[must_use]
+    pub fn parse(kind: EntityKind, id: &str) -> Option<Self> {
+        Some(match kind {
+            EntityKind::Environment if id == ENVIRONMENT => Self::Environment,
+            EntityKind::Environment => return None,
+            EntityKind::Organisation => Self::Organisation(id.parse().ok()?),
+            EntityKind::Identity => Self::Identity(id.parse().ok()?),
+            EntityKind::Key => Self::Key(id.to_owned()),
+            EntityKind::Proof => Self::Proof(Digest::from_hex(id)?),
+            EntityKind::Resource => Self::Resource(id.parse().ok()?),
+            EntityKind::Workflow => Self::Workflow(id.parse().ok()?),
+            EntityKind::Request => Self::Request(id.parse().ok()?),
+            EntityKind::Grant => Self::Grant(id.parse().ok()?),
+            EntityKind::Session => Self::Session(id.parse().ok()?),
+            EntityKind::Node => Self::Node(id.parse().ok()?),
+        })
     }
 }
 
 impl fmt::Display for EntityKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind.as_str(), self.id)
+        write!(f, "{} {}", self.kind().as_str(), self.id())
     }
 }
 

@@ -89,8 +89,8 @@ pub(crate) async fn stored(
 ) -> Result<Option<Arc<Versioned>>, DatabaseError> {
     let row = sqlx::query("SELECT version, state FROM view_entity WHERE log = ? AND kind = ? AND id = ?")
         .bind(log)
-        .bind(key.kind.as_str())
-        .bind(key.id.as_str())
+        .bind(key.kind().as_str())
+        .bind(key.id())
         .fetch_optional(db)
         .await?;
     row.map(|row| versioned(number(&row, 0)?, row.try_get(1)?, key))

@@ -66,14 +66,20 @@ fn lines(keys: &[EntityKey]) -> String {
 pub(crate) fn parse_lines(text: &str) -> Result<Vec<EntityKey>, DatabaseError> {
     let key = |line: &str| {
         let (kind, id) = line.split_once(' ')?;
-        Some(EntityKey {
-            kind: kind_of(kind)?,
-            id: id.to_owned(),
-        })
+        EntityKey::parse(kind_of(kind)?, id)
     };
     text.lines()
-        .map(|line| key(line).ok_or_else(|| DatabaseError::content(format!("`{line}` names no entity"))))
+        .map(|line| key(line).ok_or_else(|| no_entity(line)))
         .collect()
+}
+
+/// The key of a row.
+pub(crate) fn entity_key(kind: EntityKind, id: &str) -> Result<EntityKey, DatabaseError> {
+    EntityKey::parse(kind, id).ok_or_else(|| no_entity(&format!("{} {id}", kind.as_str())))
+}
+
+fn no_entity(text: &str) -> DatabaseError {
+    DatabaseError::content(format!("`{text}` names no entity"))
 }
 
 const KINDS: [EntityKind; 11] = [
@@ -111,8 +117,8 @@ impl EntityRow {
         let state = json::to_vec(entity).map_err(|error| DatabaseError::content(format!("{key}: {error}")))?;
         Ok(Self {
             log,
-            kind: key.kind.as_str(),
-            id: key.id.clone(),
+            kind: key.kind().as_str(),
+            id: key.id(),
             version: signed(*version)?,
             touched: signed(touched.index)?,
             parent: parent(entity),
@@ -176,14 +182,26 @@ mod tests {
 
     #[test]
     fn keys_are_read_back() {
-        let keys: Vec<EntityKey> = KINDS
-            .into_iter()
-            .map(|kind| EntityKey {
-                kind,
-                id: format!("Some Name of {}", kind.as_str()),
-            })
-            .collect();
-        assert_eq!(parse_lines(&lines(&keys)).unwrap(), keys);
-        assert!(parse_lines("nothing at-all").is_err());
+        let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
+        let ids = [
+            "self".to_owned(),
+            "Some Name of an organisation".to_owned(),
+            id("idn"),
+            "SHA256:a+b/c".to_owned(),
+            "0f".repeat(32),
+            "web1".to_owned(),
+            "patching".to_owned(),
+            id("req"),
+            id("grt"),
+            id("ses"),
+            "gw1".to_owned(),
+        ];
+        let named = KINDS.into_iter().zip(&ids);
+        let keys: Vec<EntityKey> = named.map(|(kind, id)| entity_key(kind, id).unwrap()).collect();
+        assert_eq!(keys.iter().map(EntityKey::id).collect::<Vec<_>>(), ids);
+        assert_eq!(keys.iter().map(EntityKey::kind).collect::<Vec<_>>(), KINDS);
+        for none in ["nothing at-all", "session", "session grt_1", "environment other"] {
+            assert!(parse_lines(none).is_err(), "{none}");
+        }
     }
 }

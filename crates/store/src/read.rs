@@ -2,6 +2,7 @@
 
 use crate::commit::Receipt;
 use crate::follow::{stored, versioned};
+use crate::project::entity_key;
 use crate::image::{Image, LOADS_MAX};
 use crate::open::Store;
 use crate::sql::{DatabaseError, array, digest, number, signed};
@@ -173,10 +174,7 @@ impl Store {
         let rows = query.bind(limit).fetch_all(&self.shared.readers).await?;
         rows.iter()
             .map(|row| {
-                let key = EntityKey {
-                    kind,
-                    id: row.try_get(0)?,
-                };
+                let key = entity_key(kind, row.try_get(0)?)?;
                 let value = versioned(number(row, 1)?, row.try_get(2)?, &key)?;
                 Ok((key, value))
             })

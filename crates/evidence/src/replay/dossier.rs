@@ -214,7 +214,7 @@ fn operators(world: &World) -> Vec<Organisation> {
     let front = world
         .state
         .entities()
-        .take_while(|(key, _)| key.kind <= EntityKind::Organisation);
+        .take_while(|(key, _)| key.kind() <= EntityKind::Organisation);
     let organisations = front.filter_map(|(_, v)| match &v.entity {
         Entity::Organisation(organisation) if !organisation.owner => Some(organisation.clone()),
         _ => None,

@@ -73,7 +73,7 @@ async fn lists_are_filtered_and_paged() {
         .into_entries();
     let list = async |filter: Filter| -> Vec<String> {
         let found = site.store.list(&acme(), EntityKind::Session, &filter).await.unwrap();
-        found.into_iter().map(|(key, _)| key.id).collect()
+        found.into_iter().map(|(key, _)| key.id()).collect()
     };
     let ids: Vec<String> = sessions.iter().map(|(_, session)| session.to_string()).collect();
     assert_eq!(list(Filter::default()).await, ids);
