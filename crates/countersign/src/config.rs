@@ -93,6 +93,17 @@ pub(crate) fn checked_url(text: &str) -> Result<String, Failure> {
     }
 }
 
+/// A URL that is an origin and nothing else: what signs in to it, signs just that.
+pub(crate) fn checked_origin(text: &str) -> Result<String, Failure> {
+    let url = checked_url(text)?;
+    let place = url.split_once("://").map_or("", |(_, place)| place);
+    match place.contains(['/', '?', '#', '@']) {
+        true => Err(Failure::usage(format!("`{text}` is more than an origin"))
+            .next(format!("write it as `{API_DEFAULT}`, without a path"))),
+        false => Ok(url),
+    }
+}
+
 fn person_path() -> Result<PathBuf, Failure> {
     let base = std::env::var_os("XDG_CONFIG_HOME")
         .filter(|path| !path.is_empty())
@@ -176,6 +187,17 @@ mod tests {
         assert_eq!(checked_url("http://127.0.0.1:7878/").unwrap(), "http://127.0.0.1:7878");
         for bad in ["127.0.0.1:7878", "gw.example", "ftp://x", ""] {
             assert!(checked_url(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            checked_origin("https://gw.example:8443/").unwrap(),
+            "https://gw.example:8443"
+        );
+        for more in [
+            "https://gw.example/api",
+            "https://gw.example?x",
+            "https://me@gw.example",
+        ] {
+            assert!(checked_origin(more).is_err(), "{more}");
         }
     }
 }

@@ -242,6 +242,13 @@ fn a_refusal_ends_with_a_command_that_works() {
 fn only_key_holders_see_it(world: &World, session: &str) {
     let played = world.ok(&format!("play {session} --pack e.pack --identity acme/recording-2.key"));
     assert!(played.contains("done\nroot\n"), "{played}");
+    let no_channel = both(&world.run(&format!(
+        "play {session} --pack e.pack --identity acme/recording-2.key --channel 99"
+    )));
+    assert!(
+        no_channel.contains("no channel 99") && no_channel.contains("its channels: 0"),
+        "{no_channel}"
+    );
     let foreign = world.run(&format!(
         "play {session} --pack e.pack --identity northwind/recording-1.key"
     ));
@@ -398,7 +405,7 @@ c.commit()
         .unwrap();
     assert_eq!(said.status.code(), Some(1), "{}", both(&said));
     assert!(
-        both(&said).contains("do not have the root that was signed"),
+        both(&said).contains("do not have the root that was signed") && both(&said).contains("next: keep this folder"),
         "{}",
         both(&said)
     );

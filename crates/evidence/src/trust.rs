@@ -32,6 +32,9 @@ pub enum TrustError {
     /// Not UTF-8.
     #[error("the trust file is not utf-8")]
     NotUtf8,
+    /// A program rewrote its line ends.
+    #[error("the trust file has carriage returns (CR LF line ends), so it is not as its owner gave it out: remove them")]
+    CarriageReturns,
     /// An `owner` line is not of its form.
     #[error("line {0} of the trust file is not `owner ENVIRONMENT OPENSSH-PUBLIC-KEY`")]
     Owner(usize),
@@ -53,6 +56,9 @@ impl Trust {
             return Err(TrustError::TooLong);
         }
         let text = str::from_utf8(bytes).map_err(|_| TrustError::NotUtf8)?;
+        if text.contains('\r') {
+            return Err(TrustError::CarriageReturns);
+        }
         let mut owners: BTreeMap<EnvironmentName, Vec<Key>> = BTreeMap::new();
         let mut policy = String::with_capacity(text.len());
         let mut count = 0;
@@ -225,6 +231,7 @@ mod tests {
             "line 7 of the trust policy: there is a quorum line already"
         );
         assert!(line("owner acme x\n").contains("line 1"));
+        assert!(line(&file().replace('\n', "\r\n")).contains("carriage returns"));
     }
 
     #[test]

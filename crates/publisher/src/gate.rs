@@ -62,7 +62,7 @@ impl Cleared<Session> {
 #[derive(Debug, thiserror::Error)]
 pub enum NotCleared {
     /// Too few cosignatures in time.
-    #[error("gate_unmet: {0}")]
+    #[error("{0}")]
     Gate(String),
     /// What it rests on has changed meanwhile.
     #[error(transparent)]

@@ -11,6 +11,7 @@ use evidence::render::counted;
 use model::bytes::Digest;
 use model::id::SessionId;
 use recording::{CastOptions, Content, Dek, ExportedExtent, Opener, Played, Resize, asciicast, play_extent};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -111,12 +112,19 @@ const SHOWN_BYTES_MAX: usize = 256 * 1024 * 1024;
 async fn played(held: Held, opener: &mut Opener, args: &PlayArgs) -> Result<Vec<Played>, Failure> {
     let mut bar = Bar::new();
     let (mut played, mut held_bytes) = (vec![], 0_usize);
+    let mut channels = BTreeSet::new();
     let from_us = args.seek.unwrap_or(0).saturating_mul(1000);
     let total = held.extents().await?;
     let mut pieces = held.recording().await?;
     while let Some(bytes) = pieces.next().await? {
         let extent = ExportedExtent::parse(&bytes).map_err(Failure::refused)?;
         let mut frames = play_extent(opener, &extent).map_err(Failure::refused)?;
+        channels.extend(
+            frames
+                .iter()
+                .filter(|frame| !is_remark(frame))
+                .map(|frame| frame.channel),
+        );
         frames.retain(|frame| is_shown(frame, args));
         held_bytes = frames.iter().map(length).fold(held_bytes, usize::saturating_add);
         played.append(&mut frames);
@@ -138,10 +146,23 @@ async fn played(held: Held, opener: &mut Opener, args: &PlayArgs) -> Result<Vec<
             total.max(extent.seal.number + 1),
         );
     }
-    if played.is_empty() {
-        return Err(Failure::refused("nothing to be shown is recorded of this session"));
+    match args.channel {
+        Some(channel) if !channels.is_empty() && !channels.contains(&channel) => {
+            let there: Vec<String> = channels.iter().map(u32::to_string).collect();
+            Err(Failure::usage(format!("this session has no channel {channel}"))
+                .next(format!("its channels: {}", there.join(", "))))
+        }
+        _ if played.is_empty() => Err(Failure::refused("nothing to be shown is recorded of this session")),
+        _ => Ok(played),
     }
-    Ok(played)
+}
+
+/// What concerns the session, and stands on no channel of its own.
+const fn is_remark(frame: &Played) -> bool {
+    matches!(
+        frame.content,
+        Content::Mark(_) | Content::Gap(_) | Content::Halt(_) | Content::Malformed
+    )
 }
 
 fn is_shown(frame: &Played, args: &PlayArgs) -> bool {

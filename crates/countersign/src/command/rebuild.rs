@@ -71,6 +71,12 @@ async fn rebuild(store: &Store, data: &Path) -> Result<bool, Failure> {
             paint.bad("FAILED")
         );
     }
+    if !sound {
+        println!(
+            "next: keep this folder as it is, it is evidence; restore the newest copy of store.db in another, and start that: \
+             the owner's witness tells whether anything is missing there"
+        );
+    }
     Ok(sound)
 }
 

@@ -120,7 +120,7 @@ impl Server {
             api: said(args.api, "api", raw.api, API_DEFAULT).address()?,
             api_origins: origins
                 .iter()
-                .map(|text| super::checked_url(text))
+                .map(|text| super::checked_origin(text))
                 .collect::<Result<_, _>>()?,
             log: said(args.log, "log", raw.log, LOG_DEFAULT).address()?,
             public,

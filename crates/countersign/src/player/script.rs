@@ -112,9 +112,12 @@ fn remark(text: &str) -> String {
 
 /// Text of the recording as one safe line.
 fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    let safe = |c: char| match c {
+        '\n' => '↵',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.trim_end().chars().map(safe).collect()
 }
 
 /// What a filtered text says without drawing: no escape sequences, one line end.
@@ -191,14 +194,14 @@ mod tests {
     #[test]
     fn hostile_output_is_filtered_across_frames() {
         let played = vec![
-            at(1, 1, Content::Opened("shell\u{1b}[2J".into())),
+            at(1, 1, Content::Opened("shell\u{1b}[2J\nb\n".into())),
             at(2, 1, Content::Output(b"a\x1b]52;c;".to_vec())),
             at(3, 1, Content::Output(b"ZXZpbA==\x07b".to_vec())),
             at(4, 2, Content::Output(b"other".to_vec())),
         ];
         let script = Script::new(played, Some(1));
         let text: String = script.cues().iter().map(|cue| cue.text.as_str()).collect();
-        assert!(text.contains("[channel 1: shell\u{fffd}[2J]"), "{text:?}");
+        assert!(text.contains("[channel 1: shell\u{fffd}[2J↵b]"), "{text:?}");
         assert!(text.ends_with("ab") && !text.contains("ZXZ"), "{text:?}");
         assert_eq!((script.removed(), script.channels()), (1, vec![1, 2]));
     }
