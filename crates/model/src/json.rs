@@ -239,7 +239,7 @@ impl<'a> Scanner<'a> {
         self.eat(b'"', "expected a string")?;
         let (start, mut escaped) = (self.at, false);
         loop {
-            self.at += plain(self.rest());
+            self.at += until(self.rest(), stops);
             match self.peek() {
                 None => return self.fail("text ends inside a string"),
                 Some(b'"') => break,
@@ -279,7 +279,7 @@ impl<'a> Scanner<'a> {
     /// Passes over a string that can be a key.
     fn name(&mut self) -> Option<&'a str> {
         let [b'"', rest @ ..] = self.rest() else { return None };
-        let length = rest.iter().position(|byte| !is_named(*byte))?;
+        let length = until(rest, |word| stops(word) | beyond_name(word));
         let start = self.at + 1;
         let end = start + length;
         (rest.get(length) == Some(&b'"')).then(|| self.at = end + 1)?;
@@ -310,32 +310,44 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// What a key may hold.
-fn is_named(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
-}
-
-/// How many bytes there are before a quote, a backslash or a control character; eight at a time, as strings are most of
-/// a text.
-fn plain(bytes: &[u8]) -> usize {
+/// How many bytes there are before the first that `stops`; eight at a time, as strings are most of a text. After the
+/// last comes a zero, where all stop.
+fn until(bytes: &[u8], stops: impl Fn(u64) -> u64) -> usize {
+    let place = |word: [u8; 8]| match stops(u64::from_le_bytes(word)) {
+        0 => None,
+        stops => Some(stops.trailing_zeros() as usize / 8),
+    };
     let (words, tail) = bytes.as_chunks::<8>();
     for (number, word) in words.iter().enumerate() {
-        let stops = stops(u64::from_le_bytes(*word));
-        if stops != 0 {
-            return 8 * number + stops.trailing_zeros() as usize / 8;
+        if let Some(place) = place(*word) {
+            return 8 * number + place;
         }
     }
-    let is_plain = |byte: &&u8| **byte >= 0x20 && !matches!(**byte, b'"' | b'\\');
-    8 * words.len() + tail.iter().take_while(is_plain).count()
+    let mut last = [0; 8];
+    last.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
+    8 * words.len() + place(last).unwrap_or_default()
 }
 
-/// The high bit of each byte that [`plain`] stops at. Of those above the lowest some may be set without cause: what is
-/// borrowed goes upwards.
+const ONES: u64 = u64::MAX / 0xff;
+const HIGH: u64 = ONES << 7;
+
+/// The high bit of each byte that a string does not hold as it is: a quote, a backslash, a control character. Of those
+/// above the lowest some may be set without cause: what is borrowed goes upwards.
 fn stops(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 0xff;
-    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word;
-    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    (below(word, 0x20) | equal(b'"') | equal(b'\\')) & (ONES << 7)
+    (below(word, 0x20) | equal(word, b'"') | equal(word, b'\\')) & HIGH
+}
+
+/// In the same way, what a key holds even less: anything outside ASCII, and its last character.
+fn beyond_name(word: u64) -> u64 {
+    (word | equal(word, 0x7f)) & HIGH
+}
+
+fn below(word: u64, bound: u8) -> u64 {
+    word.wrapping_sub(ONES * u64::from(bound)) & !word
+}
+
+fn equal(word: u64, byte: u8) -> u64 {
+    below(word ^ (ONES * u64::from(byte)), 1)
 }
 
 /// Control characters without a short escape are written `\u00xx` in lower case.
