@@ -74,7 +74,7 @@ pub async fn open_session(
 /// is stored after all is open, though its permit is gone: whoever asked for it has to end it on record.
 pub async fn settle(desk: &Desk, environment: &EnvironmentName, entry: EntryId) -> Option<(SessionId, Opened)> {
     match settled(desk, environment, entry).await? {
-        (session, Body::Opened(opened)) => Some((session, opened)),
+        (session, Body::Opened(opened)) => Some((session, *opened)),
         _ => None,
     }
 }

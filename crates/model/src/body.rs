@@ -71,7 +71,7 @@ bodies! {
     /// The permission is withdrawn.
     Revoked(Signed<Revocation>) = "grant.revoked";
     /// A session may begin; written before anything is dialed.
-    Opened(Opened) = "session.opened";
+    Opened(Box<Opened>) = "session.opened";
     /// Somebody entitled orders its end.
     Killed(Signed<Kill>) = "session.killed";
     /// What was recorded and synced so far, for all sessions of one gateway.

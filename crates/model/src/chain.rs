@@ -214,7 +214,7 @@ impl Permit<OpenFacts> {
             decision,
             time: opening.time,
         };
-        let draft = Draft::new(opening.entry, Body::Opened(body))
+        let draft = Draft::new(opening.entry, Body::Opened(Box::new(body)))
             .in_session(opening.session)
             .with(BlobKind::Openings, opening.openings)
             .with(BlobKind::Wraps, opening.wraps);

@@ -418,10 +418,8 @@ fn an_opening_repeats_what_the_grant_pins() {
     else {
         unreachable!()
     };
-    let replayed = model::body::Opened {
-        proof: earlier.proof,
-        ..opened
-    };
+    let mut replayed = opened;
+    replayed.proof = earlier.proof;
     assert_eq!(
         code(world.try_body(Body::Opened(replayed), Some(session))),
         "proof_reused"

@@ -183,7 +183,7 @@ fn opened_in(entries: &[Vec<u8>]) -> Result<(u64, Opened), Failure> {
         .ok_or_else(|| Failure::refused("the session has no entries"))?;
     let entry = Entry::parse(first).map_err(Failure::refused)?;
     match entry.body {
-        Body::Opened(opened) => Ok((entry.time_ms, opened)),
+        Body::Opened(opened) => Ok((entry.time_ms, *opened)),
         _ => Err(Failure::refused("the session's first entry is no opening")),
     }
 }

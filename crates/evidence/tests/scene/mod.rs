@@ -204,7 +204,7 @@ impl Scene {
         if let Some(granted) = forged.map(|id| self.forged(id)) {
             before.accept(granted);
         }
-        let placed = self.put_as(entry, Body::Opened(opened.clone()), Some(session), attachments);
+        let placed = self.put_as(entry, Body::Opened(Box::new(opened.clone())), Some(session), attachments);
         self.world.now_ms += 500;
         if !self.is(ControlId::Ev1) {
             self.cover(placed.index);
@@ -233,7 +233,7 @@ impl Scene {
         let (session, opened, attachments) = self.opened(grant);
         let entry = opening_entry(&attachments);
         let proof = opened.proof.clone();
-        self.put_as(entry, Body::Opened(opened), Some(session), attachments);
+        self.put_as(entry, Body::Opened(Box::new(opened)), Some(session), attachments);
         self.world.now_ms += 500;
         proof
     }
@@ -244,7 +244,7 @@ impl Scene {
         let (session, body, attachments) = self.world.opened(grant);
         let Body::Opened(mut opened) = body else { unreachable!() };
         opened.time = TimeBasis::Checkpoint(basis.to_string());
-        (session, opened, attachments)
+        (session, *opened, attachments)
     }
 
     pub(crate) fn act(&mut self, session: SessionId, opening: &Begun) {
