@@ -214,15 +214,15 @@ pub enum Entity {
     /// The environment itself.
     Environment(Box<Genesis>),
     /// An organisation.
-    Organisation(Organisation),
+    Organisation(Box<Organisation>),
     /// An identity.
-    Identity(Identity),
+    Identity(Box<Identity>),
     /// Whose key it is.
     Key(IdentityId),
     /// The session that used a log-in proof.
     Proof(SessionId),
     /// A resource.
-    Resource(ResourceState),
+    Resource(Box<ResourceState>),
     /// A workflow.
     Workflow(Box<WorkflowState>),
     /// A request.

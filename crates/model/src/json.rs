@@ -301,13 +301,18 @@ impl<'a> Scanner<'a> {
             self.string()?;
             return self.fail("key outside plain ASCII");
         };
-        if last.is_some_and(|last| last >= key) {
+        if last.is_some_and(|last| !rises(last, key)) {
             return self.fail("keys not in ascending order");
         }
         *last = Some(key);
         self.eat(b':', "expected `:`")?;
         Ok(Some(key))
     }
+}
+
+/// Whether `key` comes after `last`; most show it in their first letter.
+fn rises(last: &str, key: &str) -> bool {
+    last.as_bytes().first() < key.as_bytes().first() || last < key
 }
 
 /// How many bytes there are before the first that `stops`; eight at a time, as strings are most of a text. After the
@@ -334,7 +339,9 @@ const HIGH: u64 = ONES << 7;
 /// The high bit of each byte that a string does not hold as it is: a quote, a backslash, a control character. Of those
 /// above the lowest some may be set without cause: what is borrowed goes upwards.
 fn stops(word: u64) -> u64 {
-    (below(word, 0x20) | equal(word, b'"') | equal(word, b'\\')) & HIGH
+    // With this bit turned, the quote is what follows the control characters.
+    let turned = word ^ (ONES * 0x02);
+    (below(turned, 0x21) | equal(word, b'\\')) & HIGH
 }
 
 /// In the same way, what a key holds even less: anything outside ASCII, and its last character.
@@ -444,6 +451,22 @@ mod tests {
             assert!(read::at_once::<serde_json::Value>(text, 0).is_none(), "{text}");
         }
         assert!(check(b"\"\xff\"").is_err());
+    }
+
+    #[test]
+    fn each_byte_stops_where_it_should() {
+        for byte in 0..=u8::MAX {
+            let stop = byte < 0x20 || matches!(byte, b'"' | b'\\');
+            let key = !stop && (b' '..=b'~').contains(&byte);
+            for (length, place) in (1..20).flat_map(|length| (0..length).map(move |place| (length, place))) {
+                let mut bytes = vec![b'a'; length];
+                bytes[place] = byte;
+                let wanted = |passes: bool| if passes { length } else { place };
+                assert_eq!(until(&bytes, stops), wanted(!stop), "{bytes:?}");
+                let named = until(&bytes, |word| stops(word) | beyond_name(word));
+                assert_eq!(named, wanted(key), "{bytes:?}");
+            }
+        }
     }
 
     proptest::proptest! {

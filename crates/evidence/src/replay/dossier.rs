@@ -216,7 +216,7 @@ fn operators(world: &World) -> Vec<Organisation> {
         .entities()
         .take_while(|(key, _)| key.kind() <= EntityKind::Organisation);
     let organisations = front.filter_map(|(_, v)| match &v.entity {
-        Entity::Organisation(organisation) if !organisation.owner => Some(organisation.clone()),
+        Entity::Organisation(organisation) if !organisation.owner => Some(organisation.as_ref().clone()),
         _ => None,
     });
     organisations.collect()

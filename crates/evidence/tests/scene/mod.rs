@@ -204,7 +204,12 @@ impl Scene {
         if let Some(granted) = forged.map(|id| self.forged(id)) {
             before.accept(granted);
         }
-        let placed = self.put_as(entry, Body::Opened(Box::new(opened.clone())), Some(session), attachments);
+        let placed = self.put_as(
+            entry,
+            Body::Opened(Box::new(opened.clone())),
+            Some(session),
+            attachments,
+        );
         self.world.now_ms += 500;
         if !self.is(ControlId::Ev1) {
             self.cover(placed.index);

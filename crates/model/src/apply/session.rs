@@ -344,9 +344,9 @@ fn session_of(placed: &Placed) -> Result<SessionId, Refused> {
     }
 }
 
-fn open_session(before: &Snapshot, placed: &Placed) -> Result<(EntityKey, SessionState), Refused> {
+fn open_session(before: &Snapshot, placed: &Placed) -> Result<(EntityKey, Box<SessionState>), Refused> {
     let key = EntityKey::session(session_of(placed)?);
-    let session = before.session(&key)?.clone();
+    let session = Box::new(before.session(&key)?.clone());
     ensure(
         session.status == SessionStatus::Open,
         "session_closed",
@@ -355,8 +355,8 @@ fn open_session(before: &Snapshot, placed: &Placed) -> Result<(EntityKey, Sessio
     Ok((key, session))
 }
 
-fn one(key: EntityKey, session: SessionState) -> Changes {
-    Changes(vec![(key, Entity::Session(Box::new(session)))])
+fn one(key: EntityKey, session: Box<SessionState>) -> Changes {
+    Changes(vec![(key, Entity::Session(session))])
 }
 
 /// INVARIANT (session chain): the n-th entry of a session carries sequence n and the hash of the one before it.

@@ -70,7 +70,10 @@ pub(super) fn genesis(before: &Snapshot, placed: &Placed, signed: &Signed<Genesi
     };
     Ok(Changes(vec![
         (EntityKey::environment(), Entity::Environment(Box::new(genesis.clone()))),
-        (EntityKey::organisation(&genesis.owner), Entity::Organisation(owner)),
+        (
+            EntityKey::organisation(&genesis.owner),
+            Entity::Organisation(Box::new(owner)),
+        ),
     ]))
 }
 
@@ -106,7 +109,7 @@ pub(super) fn engagement(before: &Snapshot, signed: &Signed<Engagement>) -> Resu
         until_ms: Some(engagement.until_ms),
         signed_ms: engagement.signed_ms,
     };
-    Ok(Changes(vec![(key, Entity::Organisation(operator))]))
+    Ok(Changes(vec![(key, Entity::Organisation(Box::new(operator)))]))
 }
 
 pub(super) fn enrolled(before: &Snapshot, placed: &Placed, signed: &Signed<Enrolment>) -> Result<Changes, Refused> {
@@ -143,14 +146,12 @@ pub(super) fn enrolled(before: &Snapshot, placed: &Placed, signed: &Signed<Enrol
             None => changes.push((holder, Entity::Key(enrolment.identity))),
         }
     }
-    changes.push((
-        key,
-        Entity::Identity(Identity {
-            enrolment: enrolment.clone(),
-            enrolled_at,
-            disabled_at: None,
-        }),
-    ));
+    let identity = Identity {
+        enrolment: enrolment.clone(),
+        enrolled_at,
+        disabled_at: None,
+    };
+    changes.push((key, Entity::Identity(Box::new(identity))));
     Ok(Changes(changes))
 }
 
@@ -169,7 +170,7 @@ pub(super) fn disabled(before: &Snapshot, placed: &Placed, signed: &Signed<Disab
         "the identity has ended already",
     )?;
     identity.disabled_at = Some(placed.index);
-    Ok(Changes(vec![(key, Entity::Identity(identity))]))
+    Ok(Changes(vec![(key, Entity::Identity(Box::new(identity)))]))
 }
 
 pub(super) fn resource(before: &Snapshot, placed: &Placed, signed: &Signed<Resource>) -> Result<Changes, Refused> {
@@ -194,7 +195,7 @@ pub(super) fn resource(before: &Snapshot, placed: &Placed, signed: &Signed<Resou
         hash: Digest::of(&json::to_vec(resource)?),
         set_at: placed.index,
     };
-    Ok(Changes(vec![(key, Entity::Resource(state))]))
+    Ok(Changes(vec![(key, Entity::Resource(Box::new(state)))]))
 }
 
 pub(super) fn workflow(before: &Snapshot, placed: &Placed, signed: &Signed<Workflow>) -> Result<Changes, Refused> {
