@@ -49,7 +49,7 @@ quick: ## while editing: does it compile, and do the pure crates hold (under 90 
 bench: ## speed beside OpenSSH in the same run; one table, and bench/results.json
 	@$(STAGE) setup .ci/setup bench
 	@$(STAGE) build $(CARGO) build --locked --release -p countersign -p countersign-verify
-	@$(STAGE) parts $(CARGO) build --locked --release -p countersign-store -p countersign-publisher -p countersign-evidence --examples
+	@$(STAGE) parts $(CARGO) build --locked --release -p countersign-store -p countersign-publisher -p countersign-verify --examples
 	@python3 bench/run.py
 
 soak: ## the long sweeps: crash points, interleavings, fault tables (an hour or more)

@@ -148,9 +148,14 @@ impl World {
     /// # Errors
     /// When the entry was written by a newer format; nothing can be said of what follows it.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Newer> {
+        self.put(Placed::parse(self.size, bytes))
+    }
+
+    /// As [`World::push`], of an entry that was read before, by [`Placed::parse`] at its place.
+    pub(crate) fn put(&mut self, read: Result<Placed, EntryError>) -> Result<(), Newer> {
         let index = self.size;
         self.size += 1;
-        match Placed::parse(index, bytes) {
+        match read {
             Ok(placed) => self.take(placed),
             Err(EntryError::Newer(what)) => return Err(Newer { index, what }),
             Err(error) => self.find(Finding {

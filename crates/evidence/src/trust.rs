@@ -33,7 +33,9 @@ pub enum TrustError {
     #[error("the trust file is not utf-8")]
     NotUtf8,
     /// A program rewrote its line ends.
-    #[error("the trust file has carriage returns (CR LF line ends), so it is not as its owner gave it out: remove them")]
+    #[error(
+        "the trust file has carriage returns (CR LF line ends), so it is not as its owner gave it out: remove them"
+    )]
     CarriageReturns,
     /// An `owner` line is not of its form.
     #[error("line {0} of the trust file is not `owner ENVIRONMENT OPENSSH-PUBLIC-KEY`")]

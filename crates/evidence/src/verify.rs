@@ -13,6 +13,7 @@ mod parts;
 mod recording;
 mod report;
 
+pub use log::{Begin, Entries, Pending, read_bundle};
 pub use report::{Claim, End, Outcome, Report, SessionEnd, Status};
 
 use crate::explain::{ExplainError, explain};
@@ -141,7 +142,20 @@ impl Verified {
 /// # Errors
 /// When `input` cannot be read. A pack that is cut off is an answer, not an error.
 pub fn verify<R: Read>(input: R, trust: Option<&Trust>, progress: &mut dyn FnMut(&Progress)) -> io::Result<Verified> {
-    match collect::collect(input, progress) {
+    verify_ahead(input, trust, progress, &mut log::when_asked)
+}
+
+/// As [`verify`]; entries are read by `begin`, which may do it elsewhere meanwhile.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_ahead<R: Read>(
+    input: R,
+    trust: Option<&Trust>,
+    progress: &mut dyn FnMut(&Progress),
+    begin: Begin<'_>,
+) -> io::Result<Verified> {
+    match collect::collect(input, progress, begin) {
         Ok(parts) => Ok(judge(parts, trust)),
         Err(Fault::Io(error)) => Err(error),
         Err(Fault::Form { at, what }) => Ok(Verified::refused(Claim::fails("format", at, what))),

@@ -4,10 +4,14 @@
 //! Exit codes: 0 intact and trusted, 1 tampered with, 2 trust not established, 3 written by a newer format, 64 wrong
 //! usage, or an argument that is not what it must be, 69 a file cannot be read.
 
+mod ahead;
+
+pub use ahead::Ahead;
+
 use evidence::pack::NAME_BYTES_MAX;
 use evidence::render;
 use evidence::trust::{TRUST_BYTES_MAX, Trust, TrustError};
-use evidence::verify::{Phase, Progress, Verified};
+use evidence::verify::{Phase, Progress, Verified, verify_ahead};
 use model::id::SessionId;
 use model::verdict::Verdict;
 use std::fs::File;
@@ -109,7 +113,11 @@ pub fn answer(question: &Question, out: &mut dyn Write) -> Result<u8, QuestionEr
     };
     let file = BufReader::with_capacity(BUFFER_BYTES, open(path).map_err(unread)?);
     let mut shown = Shown::new();
-    let verified = evidence::verify::verify(file, trust.as_ref(), &mut |progress| shown.show(progress));
+    let mut ahead = Ahead::default();
+    let mut show = |progress: &Progress| shown.show(progress);
+    let verified = verify_ahead(file, trust.as_ref(), &mut show, &mut |first, bundle| {
+        ahead.begin(first, bundle)
+    });
     shown.clear();
     let verified = verified.map_err(unread)?;
     let verdicts = verdicts(question, &verified)?;

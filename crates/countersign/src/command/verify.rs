@@ -6,7 +6,7 @@ use crate::paint::Paint;
 use crate::progress::Bar;
 use clap::Args;
 use evidence::trust::Trust;
-use evidence::verify::{Phase, Status, Verified};
+use evidence::verify::{Phase, Progress, Status, Verified, verify_ahead};
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 use verify::{Question, QuestionError};
@@ -107,11 +107,13 @@ pub(crate) fn read_pack(path: &Path, trust: Option<&Trust>) -> Result<Verified, 
     let file = file::open(path).map_err(unreadable)?;
     let mut bar = Bar::new();
     let input = BufReader::with_capacity(1 << 20, file);
-    let read = evidence::verify::verify(input, trust, &mut |progress| match progress.phase {
+    let mut ahead = verify::Ahead::default();
+    let mut show = |progress: &Progress| match progress.phase {
         Phase::Papers => {}
         Phase::Recordings => bar.at("recordings", progress.extents_done, progress.extents),
         Phase::Log => bar.at("log", progress.entries_done, progress.entries),
-    });
+    };
+    let read = verify_ahead(input, trust, &mut show, &mut |first, bundle| ahead.begin(first, bundle));
     read.map_err(unreadable)
 }
 

@@ -1,7 +1,7 @@
 //! Reading a pack as a stream: every file in its place, every byte held against the manifest, the log's hashes or a
 //! recording's own chain. What is left over for [`super`] is what the parts say about each other.
 
-use super::log::Log;
+use super::log::{Begin, Log};
 use super::recording::Track;
 use super::{Phase, Progress};
 use crate::pack::{Fault, FileLine, LOOSE_BYTES_MAX, MANIFEST_BYTES_MAX, Manifest, ManifestError, Name, Place, Tar};
@@ -30,7 +30,11 @@ pub(super) struct Collected {
 }
 
 /// Reads the whole pack.
-pub(super) fn collect<R: Read>(input: R, progress: &mut dyn FnMut(&Progress)) -> Result<Collected, Fault> {
+pub(super) fn collect<R: Read>(
+    input: R,
+    progress: &mut dyn FnMut(&Progress),
+    begin: Begin<'_>,
+) -> Result<Collected, Fault> {
     let mut tar = Tar::new(input);
     let manifest = read_manifest(&mut tar)?;
     let mut collector = Collector {
@@ -52,7 +56,7 @@ pub(super) fn collect<R: Read>(input: R, progress: &mut dyn FnMut(&Progress)) ->
             return Err(Fault::form(Place::File(name), format!("stands where {wanted} belongs")));
         }
         let line = if is_listed(name) { listed.next() } else { None };
-        collector.take(&manifest, name, line, body)?;
+        collector.take(&manifest, name, line, body, begin)?;
         files += 1;
         collector.progress.bytes = tar.offset();
         progress(&collector.progress);
@@ -116,7 +120,14 @@ struct Collector {
 }
 
 impl Collector {
-    fn take(&mut self, manifest: &Manifest, name: Name, line: Option<&FileLine>, body: Vec<u8>) -> Result<(), Fault> {
+    fn take(
+        &mut self,
+        manifest: &Manifest,
+        name: Name,
+        line: Option<&FileLine>,
+        body: Vec<u8>,
+        begin: Begin<'_>,
+    ) -> Result<(), Fault> {
         let bad = |what: String| Fault::form(Place::File(name), what);
         let digest = match line {
             Some(line) => {
@@ -158,7 +169,7 @@ impl Collector {
             }
             Name::Tile(path) => {
                 self.progress.phase = Phase::Log;
-                self.progress.entries_done += self.log.take(path, body)?;
+                self.progress.entries_done += self.log.take(path, body, begin)?;
             }
         }
         Ok(())

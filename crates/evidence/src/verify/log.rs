@@ -6,6 +6,38 @@ use ledger::consistency::Head;
 use ledger::tile::TileKind;
 use ledger::tree::{self, Node};
 use ledger::{Hash, TilePath, Tree, hash, tile};
+use model::entry::{EntryError, Placed};
+use std::collections::VecDeque;
+
+/// Bundles that may wait to be replayed. Few: of a damaged pack little is read in vain.
+const WAITING_MAX: usize = 8;
+
+/// The entries of a bundle, each read by itself.
+pub type Entries = Vec<Result<Placed, EntryError>>;
+/// Waits for a bundle that is being read.
+pub type Pending = Box<dyn FnOnce() -> Entries>;
+/// Begins to read a bundle, whose first entry stands at this index: here, or on another thread.
+pub type Begin<'a> = &'a mut dyn FnMut(u64, Vec<u8>) -> Pending;
+
+/// Reads a bundle. A pure function of its bytes and its place, so it may run anywhere.
+#[must_use]
+pub fn read_bundle(first: u64, bundle: &[u8]) -> Entries {
+    let mut rest = bundle;
+    let entries = std::iter::from_fn(|| {
+        let (entry, after) = split(rest)?;
+        rest = after;
+        Some(entry)
+    });
+    (first..)
+        .zip(entries)
+        .map(|(index, entry)| Placed::parse(index, entry))
+        .collect()
+}
+
+/// Reads no bundle before it is waited for.
+pub(super) fn when_asked(first: u64, bundle: Vec<u8>) -> Pending {
+    Box::new(move || read_bundle(first, &bundle))
+}
 
 /// Entries read so far.
 pub(super) struct Log {
@@ -16,8 +48,8 @@ pub(super) struct Log {
     levels: Vec<Vec<Hash>>,
     /// The first entry that is not what its hash says, or where a bundle stops making sense.
     odd: Option<u64>,
-    /// The newest bundle, not replayed before it is known that what follows it is sound: damage is told quickly.
-    waiting: Vec<u8>,
+    /// The newest bundles, not replayed before it is known that what follows them is sound: damage is told quickly.
+    waiting: VecDeque<Pending>,
     pub(super) world: World,
     pub(super) newer: Option<Newer>,
 }
@@ -29,7 +61,7 @@ impl Default for Log {
             tree: Tree::new(),
             levels: Vec::new(),
             odd: None,
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             world: World::new(Select::All),
             newer: None,
         }
@@ -46,9 +78,13 @@ impl Log {
     }
 
     /// Takes a hash tile or a bundle; gives the number of entries in it.
-    pub(super) fn take(&mut self, path: TilePath, body: Vec<u8>) -> Result<u64, Fault> {
+    pub(super) fn take(&mut self, path: TilePath, body: Vec<u8>, begin: Begin<'_>) -> Result<u64, Fault> {
         if path.kind() == TileKind::Entries {
-            self.bundle(path, body);
+            self.bundle(path, &body);
+            if self.odd.is_none() && self.newer.is_none() {
+                self.waiting.push_back(begin(path.first(), body));
+                self.replay(WAITING_MAX);
+            }
             return Ok(u64::from(path.width()));
         }
         let at = Place::File(crate::pack::Name::Tile(path));
@@ -57,8 +93,8 @@ impl Log {
         Ok(0)
     }
 
-    fn bundle(&mut self, path: TilePath, body: Vec<u8>) {
-        let mut rest = body.as_slice();
+    fn bundle(&mut self, path: TilePath, body: &[u8]) {
+        let mut rest = body;
         for index in path.first()..path.first() + u64::from(path.width()) {
             let Some((entry, after)) = split(rest) else {
                 self.odd.get_or_insert(index);
@@ -76,20 +112,13 @@ impl Log {
             let last = path.first() + u64::from(path.width()) - 1;
             self.odd.get_or_insert(last);
         }
-        self.replay();
-        self.waiting = body;
     }
 
-    /// What is not the log's is not worth reading.
-    fn replay(&mut self) {
-        let bundle = std::mem::take(&mut self.waiting);
-        let mut rest = bundle.as_slice();
-        while let Some((entry, after)) = split(rest) {
-            if self.odd.is_some() || self.newer.is_some() {
-                break;
-            }
-            self.newer = self.world.push(entry).err();
-            rest = after;
+    /// Replays the oldest bundles until no more than `left` wait. What is not the log's is not worth reading.
+    fn replay(&mut self, left: usize) {
+        while self.odd.is_none() && self.newer.is_none() && self.waiting.len() > left {
+            let entries = self.waiting.pop_front().map(|read| read()).unwrap_or_default();
+            self.newer = entries.into_iter().find_map(|entry| self.world.put(entry).err());
         }
     }
 
@@ -112,7 +141,7 @@ impl Log {
         let whole = self.tree.size() == head.size && self.tree.root() == head.root;
         match self.odd {
             None if whole => {
-                self.replay();
+                self.replay(0);
                 Ok(())
             }
             None => Err(Fault::form(

@@ -10,12 +10,12 @@
     reason = "a measurement that cannot set up must stop"
 )]
 
-#[path = "../tests/scene/mod.rs"]
+#[path = "../../evidence/tests/scene/mod.rs"]
 mod scene;
 
 use evidence::pack::{Contents, Loose, LooseKind, Plan, Proven, write};
 use evidence::replay::{Select, World};
-use evidence::verify::{Status, verify};
+use evidence::verify::{Status, verify_ahead};
 use ledger::{Tree, hash};
 use model::body::Recorded;
 use model::bytes::Digest;
@@ -26,6 +26,7 @@ use scene::{ORIGIN, Scene};
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
+use verify::Ahead;
 
 const ROUNDS: usize = 5;
 const EXTENTS: u64 = 128;
@@ -90,7 +91,9 @@ fn entries() -> String {
 }
 
 fn verified(scene: &Scene, pack: &[u8]) {
-    let verified = verify(pack, Some(&scene.trust()), &mut |_| ()).unwrap();
+    let mut ahead = Ahead::default();
+    let mut begin = |first, bundle| ahead.begin(first, bundle);
+    let verified = verify_ahead(pack, Some(&scene.trust()), &mut |_| (), &mut begin).unwrap();
     let status = &verified.report.status;
     assert!(
         matches!(status, Status::Trusted),
