@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import os
 import pathlib
 import statistics
@@ -31,9 +32,9 @@ QUICK = Sizes(connects=5, bursts=1, echoes=400, bulk_mib=64, bulk_rounds=1, idle
 AT_ONCE = 8
 BURST_SESSIONS = 40
 ECHO_BYTES = 64
-ECHO_TURN = 50
-STOLEN_MAX = 0.02
-TRIES = 6
+ECHO_TURN = 200
+STOLEN_MAX = 0.05
+TRIES = 3
 
 
 def sync(_paths, folder, sizes):
@@ -50,12 +51,8 @@ def sync(_paths, folder, sizes):
 
 def connect(paths, _folder, sizes):
     """`ssh host true`, from the client's start to its end."""
-    taken = {path.name: [] for path in paths}
-    for _ in range(sizes.connects):
-        for path in paths:
-            start = time.perf_counter()
-            once(path)
-            taken[path.name].append(time.perf_counter() - start)
+    rounds = calm(sizes.connects, lambda: {path.name: timed(once, path) for path in paths})
+    taken = {path.name: [one[path.name] for one in rounds] for path in paths}
     return {name: {"p50_ms": ms(percentile(values, 50)), "p90_ms": ms(percentile(values, 90))} for name, values in taken.items()}
 
 
@@ -73,18 +70,14 @@ def rate(paths, _folder, sizes):
 
 def echo(paths, _folder, sizes):
     """64 bytes to a `cat` and back over a channel without a terminal; the paths take turns."""
-    taken = {path.name: [] for path in paths}
-    cpu = {path.name: 0.0 for path in paths}
     with contextlib.ExitStack() as stack:
         cats = [(path, stack.enter_context(session(path, "cat"))) for path in paths]
         for _, cat in cats:
             for _ in range(ECHO_TURN):
                 round_trip(cat)
-        for _ in range(-(-sizes.echoes // ECHO_TURN)):
-            for path, cat in cats:
-                before = processes.cpu_seconds(path.proxy)
-                taken[path.name] += [round_trip(cat) for _ in range(ECHO_TURN)]
-                cpu[path.name] += processes.cpu_seconds(path.proxy) - before
+        turns = calm(-(-sizes.echoes // ECHO_TURN), lambda: {path.name: echo_turn(path, cat) for path, cat in cats})
+    taken = {path.name: [one for turn in turns for one in turn[path.name][0]] for path in paths}
+    cpu = {path.name: sum(turn[path.name][1] for turn in turns) for path in paths}
     return {
         name: {
             "p50_us": us(percentile(values, 50)),
@@ -104,7 +97,7 @@ def bulk(paths, folder, sizes):
         for _ in range(sizes.bulk_rounds):
             for path in paths:
                 for way in ("down", "up"):
-                    rounds[path.name][way].append(undisturbed(transfer, path, way, data, sizes.bulk_mib))
+                    rounds[path.name][way] += calm(1, functools.partial(transfer, path, way, data, sizes.bulk_mib))
     finally:
         data.unlink()
     return {name: {way: medians(samples) for way, samples in ways.items()} for name, ways in rounds.items()}
@@ -150,6 +143,17 @@ def session(path, remote, options=()):
         process.stdout.close()
 
 
+def timed(work, *args):
+    start = time.perf_counter()
+    work(*args)
+    return time.perf_counter() - start
+
+
+def echo_turn(path, cat):
+    before = processes.cpu_seconds(path.proxy)
+    return [round_trip(cat) for _ in range(ECHO_TURN)], processes.cpu_seconds(path.proxy) - before
+
+
 def round_trip(cat):
     start = time.perf_counter()
     os.write(cat.stdin.fileno(), bytes(ECHO_BYTES))
@@ -173,14 +177,19 @@ def random_file(folder, mib):
     return file
 
 
-def undisturbed(sample, *args):
-    """A sample, taken again while the host gave more than `STOLEN_MAX` of the cores to others; of all, the least disturbed."""
-    tries = []
-    while not tries or (tries[-1][0] > STOLEN_MAX and len(tries) < TRIES):
+def calm(count, sample):
+    """`count` samples; those during which the host gave more than `STOLEN_MAX` of the cores to others are taken again.
+
+    At most `TRIES` times as many are taken. What counts are the least disturbed."""
+    taken = []
+    undisturbed = 0
+    while undisturbed < count and len(taken) < TRIES * count:
         before = processes.machine_ticks()
-        taken = sample(*args)
-        tries.append((processes.stolen(before), taken))
-    return min(tries)[1]
+        value = sample()
+        share = processes.stolen(before)
+        taken.append((share, value))
+        undisturbed += share <= STOLEN_MAX
+    return [value for _, value in sorted(taken, key=lambda one: one[0])[:count]]
 
 
 def transfer(path, way, data, mib):
