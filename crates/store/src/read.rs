@@ -2,9 +2,9 @@
 
 use crate::commit::Receipt;
 use crate::follow::{stored, versioned};
-use crate::project::entity_key;
 use crate::image::{Image, LOADS_MAX};
 use crate::open::Store;
+use crate::project::entity_key;
 use crate::sql::{DatabaseError, array, digest, number, signed};
 use model::apply::{Refused, Snapshot, Versioned};
 use model::entity::{EntityKey, EntityKind};
