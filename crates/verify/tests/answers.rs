@@ -129,3 +129,31 @@ fn what_is_no_pack_is_said_so() {
     desk.put("noise", &[0x55; 100_000]);
     assert_eq!(desk.run(&["noise", "--trust", "trust"]).0, 1);
 }
+
+/// Of a log of many bundles, entries are read on other threads: the answer is that of one thread, whole or damaged.
+#[test]
+fn a_long_log_is_judged_as_on_one_thread() {
+    let mut desk = Desk::new();
+    let grant = desk.scene.permission();
+    let wished = desk.scene.opened(grant);
+    let session = wished.0;
+    let (opening, _) = desk.scene.begin(wished, None);
+    let disclosed = desk.scene.disclosed.len();
+    (0..1_500).for_each(|_| desk.scene.act(session, &opening));
+    desk.scene.disclosed.truncate(disclosed);
+    let pack = desk.scene.pack();
+    let trust = desk.scene.trust();
+    let entry = desk.scene.world.log[2_000].as_slice();
+    let at = pack.windows(entry.len()).position(|bytes| bytes == entry).unwrap();
+    for (at, code) in [(None, 0), (Some(at + entry.len() / 2), 1)] {
+        let mut pack = pack.clone();
+        at.into_iter().for_each(|at| pack[at] ^= 1);
+        desk.put("long.pack", &pack);
+        let alone = evidence::verify::verify(pack.as_slice(), Some(&trust), &mut |_| ()).unwrap();
+        let (exit, out, _) = desk.run(&["long.pack", "--trust", "trust", "--json"]);
+        let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(exit, code, "{out}");
+        assert_eq!(answer["report"], serde_json::to_value(&alone.report).unwrap());
+        assert_eq!(at.is_some(), out.contains("2000"), "the damaged entry is named: {out}");
+    }
+}
