@@ -13,13 +13,11 @@
 #[path = "../../evidence/tests/scene/mod.rs"]
 mod scene;
 
-use evidence::pack::{Contents, Loose, LooseKind, Plan, Proven, write};
-use evidence::replay::{Select, World};
+use evidence::replay::Select;
 use evidence::verify::{Status, verify_ahead};
 use ledger::{Tree, hash};
 use model::body::Recorded;
 use model::bytes::Digest;
-use model::fixture::name;
 use model::id::SessionId;
 use recording::{ExportedFrame, ExtentBuilder, FrameBody, Header, Kind, chain_start, encode_export, frame_digest};
 use scene::{ORIGIN, Scene};
@@ -168,48 +166,6 @@ fn record(scene: &mut Scene, session: SessionId, dek: Digest) -> Recorded {
 
 /// The pack about one session.
 fn pack(scene: &Scene, session: SessionId) -> Vec<u8> {
-    let checkpoint = scene.cosigned(scene.world.now_ms);
     let select = Select::Sessions(BTreeSet::from([session]));
-    let log = &scene.world.log;
-    let plan = Plan::of(&World::replay(select, log.iter().map(Vec::as_slice)).unwrap());
-    let proven: Vec<Proven<'_>> = plan
-        .proven
-        .iter()
-        .map(|(entry, index)| Proven {
-            entry: *entry,
-            index: *index,
-            checkpoint: scene.covered.get(index).unwrap_or(&checkpoint),
-        })
-        .collect();
-    let blob = |digest: &Digest| scene.world.blobs.iter().find(|(d, _)| d == digest).unwrap().1.clone();
-    let openings = plan
-        .openings
-        .iter()
-        .map(|(entry, digest)| (LooseKind::Openings(*entry), digest));
-    let wraps = plan
-        .wraps
-        .iter()
-        .map(|(session, digest)| (LooseKind::Wraps(*session), digest));
-    let loose: Vec<Loose> = openings
-        .chain(wraps)
-        .map(|(kind, digest)| Loose {
-            kind,
-            bytes: blob(digest),
-        })
-        .collect();
-    let mut out = Vec::new();
-    let contents = Contents {
-        environment: &name("acme"),
-        checkpoint: &checkpoint,
-        sessions: &plan.sessions,
-        proven: &proven,
-        loose: &loose,
-        bundles: &mut |first, count| {
-            let first = first as usize;
-            Ok(log[first..first + usize::from(count)].to_vec())
-        },
-        extents: &mut |session, number| Ok(scene.extents[&session][number as usize].clone()),
-    };
-    write(&mut out, contents).unwrap();
-    out
+    scene.pack_of(select, &scene.cosigned(scene.world.now_ms))
 }

@@ -478,7 +478,11 @@ impl Scene {
     }
 
     pub(crate) fn replayed(&self) -> Replayed {
-        Replayed::replay(Select::All, self.world.log.iter().map(Vec::as_slice)).unwrap()
+        self.replayed_of(Select::All)
+    }
+
+    fn replayed_of(&self, select: Select) -> Replayed {
+        Replayed::replay(select, self.world.log.iter().map(Vec::as_slice)).unwrap()
     }
 
     /// The pack about all sessions, up to a cosigned head.
@@ -487,8 +491,11 @@ impl Scene {
     }
 
     pub(crate) fn pack_under(&self, checkpoint: &SignedCheckpoint) -> Vec<u8> {
-        let world = self.replayed();
-        let plan = Plan::of(&world);
+        self.pack_of(Select::All, checkpoint)
+    }
+
+    pub(crate) fn pack_of(&self, select: Select, checkpoint: &SignedCheckpoint) -> Vec<u8> {
+        let plan = Plan::of(&self.replayed_of(select));
         let proven: Vec<Proven<'_>> = plan
             .proven
             .iter()
